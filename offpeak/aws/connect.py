@@ -1,0 +1,181 @@
+"""The ports of one deployment, bound to the names in the environment. Nothing is made before it is used, so that a
+function needs only the variables and permissions of the ports it touches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from botocore.config import Config
+
+import offpeak
+from offpeak.aws.accounts import DynamoAccounts
+from offpeak.aws.announcements import EventBridgeAnnouncements
+from offpeak.aws.batches import DynamoBatches
+from offpeak.aws.changes import DynamoChanges
+from offpeak.aws.clock import SystemClock
+from offpeak.aws.dispatches import SqsDispatches
+from offpeak.aws.endpoints import SageMakerEndpoints
+from offpeak.aws.files import DynamoFiles
+from offpeak.aws.idempotency import DynamoIdempotency
+from offpeak.aws.objects import S3Multipart, S3Presigner, S3Reader, S3Writer
+from offpeak.aws.runs import DynamoRuns
+from offpeak.aws.shards import DynamoShards
+from offpeak.aws.table import Table
+from offpeak.aws.workflows import StepFunctions
+from offpeak.core.catalogue import Catalogue, parse_catalogue
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+ATTEMPTS_MAX = 5
+CONNECTIONS_MAX = 64
+"""At once and per service: the worker's threads read, renew and checkpoint side by side."""
+MADE_IN = Path(offpeak.__file__).parent.parent
+
+
+class SettingMissing(RuntimeError):
+    """A port was used whose variable this process was not given."""
+
+
+class Aws:
+    """An attribute per port, named as the steps name their parameters. Safe to use from many threads."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._lock = Lock()
+        self._session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        self.clock = SystemClock()
+
+    @classmethod
+    def from_environment(cls) -> Aws:
+        return cls(os.environ)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        path = MADE_IN / self._environment.get("OFFPEAK_MODELS", "models.toml")
+        return parse_catalogue(path.read_text())
+
+    @cached_property
+    def reader(self) -> S3Reader:
+        return S3Reader(self._s3, self._bucket)
+
+    @cached_property
+    def writer(self) -> S3Writer:
+        return S3Writer(self._s3, self._bucket)
+
+    @cached_property
+    def multipart(self) -> S3Multipart:
+        return S3Multipart(self._s3, self._bucket)
+
+    @cached_property
+    def presigner(self) -> S3Presigner:
+        return S3Presigner(self._s3, self._bucket)
+
+    @cached_property
+    def changes(self) -> DynamoChanges:
+        return DynamoChanges(self._dynamodb, self._table_name)
+
+    @cached_property
+    def accounts(self) -> DynamoAccounts:
+        return DynamoAccounts(self._table("accounts"))
+
+    @cached_property
+    def files(self) -> DynamoFiles:
+        return DynamoFiles(self._table("files"))
+
+    @cached_property
+    def batches(self) -> DynamoBatches:
+        return DynamoBatches(self._table("batches"))
+
+    @cached_property
+    def runs(self) -> DynamoRuns:
+        return DynamoRuns(self._table("runs"))
+
+    @cached_property
+    def shards(self) -> DynamoShards:
+        return DynamoShards(self._table("shards"))
+
+    @cached_property
+    def idempotency(self) -> DynamoIdempotency:
+        return DynamoIdempotency(self._table("idempotency"), self.clock)
+
+    @cached_property
+    def workflows(self) -> StepFunctions:
+        with self._lock:
+            client = self._session.client("stepfunctions", config=_config(read_seconds=10))
+        return StepFunctions(client, self._setting("OFFPEAK_STATE_MACHINE_ARN"))
+
+    @cached_property
+    def dispatches(self) -> SqsDispatches:
+        with self._lock:
+            client = self._session.client("sqs", config=_config(read_seconds=10))
+        return SqsDispatches(client, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
+
+    @cached_property
+    def endpoints(self) -> SageMakerEndpoints:
+        with self._lock:
+            client = self._session.client("sagemaker-runtime", config=_config(read_seconds=15))
+        return SageMakerEndpoints(client, self._setting("OFFPEAK_ENDPOINT_PREFIX"))
+
+    @cached_property
+    def announcements(self) -> EventBridgeAnnouncements:
+        with self._lock:
+            client = self._session.client("events", config=_config(read_seconds=10))
+        return EventBridgeAnnouncements(client, self._setting("OFFPEAK_EVENT_BUS"))
+
+    def _table(self, name: str) -> Table:
+        return Table(self._dynamodb, self._table_name(name))
+
+    def _table_name(self, name: str) -> str:
+        return self._setting(f"OFFPEAK_TABLE_{name.upper()}")
+
+    @property
+    def _bucket(self) -> str:
+        return self._setting("OFFPEAK_BUCKET")
+
+    def _setting(self, name: str) -> str:
+        value = self._environment.get(name)
+        if not value:
+            raise SettingMissing(f"The environment variable {name} is not set.")
+        return value
+
+    @cached_property
+    def _dynamodb(self) -> DynamoDBClient:
+        with self._lock:
+            return self._session.client("dynamodb", config=_config(read_seconds=5))
+
+    @cached_property
+    def _s3(self) -> S3Client:
+        """Checksums only where S3 requires them: a multipart upload that declares one refuses the parts that clients
+        send to presigned URLs without."""
+        for_s3 = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": _addressing_style()},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        with self._lock:
+            return self._session.client("s3", config=_config(read_seconds=60).merge(for_s3))
+
+
+def _addressing_style() -> Literal["path", "virtual"]:
+    """An endpoint of one's own (an emulator, a proxy) has no name per bucket."""
+    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return "path" if own else "virtual"
+
+
+def _config(*, read_seconds: int) -> Config:
+    return Config(
+        connect_timeout=3,
+        read_timeout=read_seconds,
+        max_pool_connections=CONNECTIONS_MAX,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+        user_agent_extra="offpeak",
+    )

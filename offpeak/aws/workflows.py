@@ -1,0 +1,50 @@
+"""Executions of `process_batch` on Step Functions, and the answers its waiting states get."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from offpeak.aws.errors import code_of, translated
+from offpeak.core.errors import TooLarge
+from offpeak.core.ports import PAYLOAD_BYTES_MAX
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+_ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
+
+
+class StepFunctions:
+    def __init__(self, client: SFNClient, state_machine_arn: str) -> None:
+        self._client = client
+        self._state_machine_arn = state_machine_arn
+
+    def start(self, name: str, payload: Mapping[str, Any]) -> None:
+        with translated(f"execution {name}"):
+            try:
+                self._client.start_execution(
+                    stateMachineArn=self._state_machine_arn, name=name, input=_as_json(payload)
+                )
+            except ClientError as error:
+                if code_of(error) != "ExecutionAlreadyExists":
+                    raise
+
+    def answer(self, task_token: str, output: Mapping[str, Any]) -> None:
+        with translated("waiting state"):
+            try:
+                self._client.send_task_success(taskToken=task_token, output=_as_json(output))
+            except ClientError as error:
+                if code_of(error) not in _ANSWERED:
+                    raise
+
+
+def _as_json(payload: Mapping[str, Any]) -> str:
+    """Raises TypeError for what is no JSON, TooLarge for too much of it."""
+    text = json.dumps(payload, separators=(",", ":"))
+    if len(text.encode()) > PAYLOAD_BYTES_MAX:
+        raise TooLarge(f"A state's payload has at most {PAYLOAD_BYTES_MAX} bytes.")
+    return text

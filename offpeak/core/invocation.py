@@ -1,0 +1,59 @@
+"""What one invocation of a worker is told (a ShardOrder) and what it answers (a ShardReport)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from offpeak.core.shard import ResultObject, Segment
+from offpeak.core.usage import Counts, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardOrder:
+    """Work attempt `attempt` of this shard. Rides inline in InvokeEndpointAsync: at most 128,000 bytes as JSON.
+
+    `work_prefix` is where checkpoints and result objects of this shard live: `work/{batch}/{run}/{shard}/`.
+    """
+
+    batch_id: str
+    account_id: str
+    run: int
+    number: int
+    attempt: int
+    model: str
+    endpoint: str
+    segments: tuple[Segment, ...]
+    work_prefix: str
+
+    @property
+    def shard_id(self) -> str:
+        return f"{self.batch_id}.{self.run}.{self.number}"
+
+
+class Outcome(StrEnum):
+    """done: every line has its result. partial: the time limit came; checkpoints hold what is done. stopped: told to
+    (SIGTERM, or the run is closing); the same. superseded: the attempt was stale, nothing was done."""
+
+    DONE = "done"
+    PARTIAL = "partial"
+    STOPPED = "stopped"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardReport:
+    """How an attempt ended. `resumed_lines` were finished by earlier attempts; `seconds` is how long this one took."""
+
+    batch_id: str
+    account_id: str
+    run: int
+    number: int
+    attempt: int
+    outcome: Outcome
+    counts: Counts = Counts()
+    usage: Usage = Usage()
+    output: ResultObject | None = None
+    errors: ResultObject | None = None
+    resumed_lines: int = 0
+    seconds: float = 0.0

@@ -1,0 +1,52 @@
+"""Where things live in the bucket. Ids come from us, never from a caller, so keys are safe to build from them.
+
+files/{account}/{file}                           uploaded input
+uploads/{account}/{upload}/{part}                parts of an upload that is not complete yet
+work/{batch}/ranges/00007.report                 what one byte range holds
+work/{batch}/{run}/manifest.jsonl                a run's shards, one a line
+work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per attempt
+work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
+results/{batch}/…                                what clients download
+"""
+
+from __future__ import annotations
+
+
+def file_key(account_id: str, file_id: str) -> str:
+    return f"files/{account_id}/{file_id}"
+
+
+def part_key(account_id: str, upload_id: str, part_id: str) -> str:
+    return f"uploads/{account_id}/{upload_id}/{part_id}"
+
+
+def work_prefix(batch_id: str) -> str:
+    return f"work/{batch_id}/"
+
+
+def range_report_key(batch_id: str, index: int) -> str:
+    return f"work/{batch_id}/ranges/{index:05}.report"
+
+
+def invalid_lines_key(batch_id: str) -> str:
+    return f"work/{batch_id}/invalid.jsonl"
+
+
+def batch_errors_key(batch_id: str) -> str:
+    return f"results/{batch_id}/validation.json"
+
+
+def manifest_key(batch_id: str, run: int) -> str:
+    return f"work/{batch_id}/{run}/manifest.jsonl"
+
+
+def shard_prefix(batch_id: str, run: int, shard: int) -> str:
+    return f"work/{batch_id}/{run}/{shard:06}/"
+
+
+def output_key(batch_id: str) -> str:
+    return f"results/{batch_id}/output.jsonl"
+
+
+def error_key(batch_id: str) -> str:
+    return f"results/{batch_id}/errors.jsonl"

@@ -1,0 +1,40 @@
+"""A line of an input file: what it asks for, or what is wrong with it; and in the end, what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from offpeak.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLine:
+    """One valid line. `number` counts lines of the file from 1; `body` is its JSON, untouched."""
+
+    number: int
+    custom_id: str
+    url: str
+    model: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineError:
+    """Why a line (or, with `line=None`, the whole file) was refused: OpenAI's batch error, field by field."""
+
+    code: str
+    message: str
+    line: int | None = None
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedLine:
+    """A line that has its result. `kind` says which of the batch's files `result` goes to; `result` is the finished
+    JSON line, its newline included."""
+
+    number: int
+    kind: Literal["output", "error"]
+    result: bytes
+    usage: Usage = Usage()

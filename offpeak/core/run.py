@@ -1,0 +1,106 @@
+"""A run: one batch's work for one model. It is what is scheduled; shards are cut from it by its cursor.
+
+    held ──release──► ready ──all shards ended──► (ended: open == 0 and cursor == shards)
+      └─────close──────► closing ──open ones ended──► (ended: open == 0)
+
+The manifest in S3 holds one shard a line; the cursor is the next shard's number and its byte offset in it.
+`open` counts this run's open shards; a shard's birth or end and the run's counts change in one transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from offpeak.core.errors import StateConflict
+from offpeak.core.shard import PlannedShard, Shard, ShardStatus
+from offpeak.core.usage import Counts, Usage
+
+
+class RunStatus(StrEnum):
+    HELD = "held"
+    READY = "ready"
+    CLOSING = "closing"
+
+
+class CloseReason(StrEnum):
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run's row. `deadline` is the batch's `expires_at`, `close_by` the end of the grace that claimed shards get
+    when it closes; seconds since the epoch."""
+
+    batch_id: str
+    account_id: str
+    number: int
+    model: str
+    pool: str
+    endpoint: str
+    manifest_key: str
+    manifest_bytes: int
+    shards: int
+    lines: int
+    deadline: int
+    created_at: int
+    status: RunStatus = RunStatus.HELD
+    close_reason: CloseReason | None = None
+    close_by: int | None = None
+    cursor: int = 0
+    cursor_byte: int = 0
+    open: int = 0
+    counts: Counts = Counts()
+    usage: Usage = Usage()
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"{self.batch_id}.{self.number}"
+
+    @property
+    def ended(self) -> bool:
+        exhausted = self.status is RunStatus.CLOSING or self.cursor == self.shards
+        return self.open == 0 and exhausted and self.status is not RunStatus.HELD
+
+    @property
+    def has_more(self) -> bool:
+        """Shards that were never dispatched and may be."""
+        return self.status is RunStatus.READY and self.cursor < self.shards
+
+    def released(self) -> Run:
+        if self.status is not RunStatus.HELD:
+            raise StateConflict(f"Run {self.id} is {self.status}.")
+        return replace(self, status=RunStatus.READY)
+
+    def closing(self, reason: CloseReason, close_by: int) -> Run:
+        if self.status is RunStatus.CLOSING:
+            raise StateConflict(f"Run {self.id} is already closing.")
+        return replace(self, status=RunStatus.CLOSING, close_reason=reason, close_by=close_by)
+
+    def advanced(self, cursor_byte: int) -> Run:
+        """The shard under the cursor is dispatched; `cursor_byte` is where the next one's manifest line begins."""
+        if not self.has_more:
+            raise StateConflict(f"Run {self.id} has no shard to dispatch.")
+        return replace(self, cursor=self.cursor + 1, cursor_byte=cursor_byte, open=self.open + 1)
+
+    def first_row(
+        self, planned: PlannedShard, *, manifest_start: int, manifest_stop: int, status: ShardStatus,
+        due_at: int,
+    ) -> Shard:  # fmt: skip
+        """The row that one of its shards is born with. Its manifest line is at [manifest_start, manifest_stop)."""
+        return Shard(
+            batch_id=self.batch_id, account_id=self.account_id, run=self.number,
+            number=planned.number, pool=self.pool, manifest_start=manifest_start,
+            manifest_stop=manifest_stop, first_line=planned.first_line,
+            last_line=planned.last_line, lines=planned.lines, status=status, attempt=1,
+            due_at=due_at,
+        )  # fmt: skip
+
+    def shard_ended(self, counts: Counts, usage: Usage) -> Run:
+        """An open shard is done, or closed with what its worker had told of its progress: counts for showing, then;
+        the batch's own are added up from its shards when it is finalised."""
+        return replace(
+            self, open=self.open - 1, counts=self.counts + counts, usage=self.usage + usage
+        )

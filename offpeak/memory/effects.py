@@ -1,0 +1,81 @@
+"""What would leave for Step Functions, SQS, SageMaker and EventBridge, written down instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+from offpeak.core.batch import Batch
+from offpeak.core.errors import TooLarge
+from offpeak.core.ports import ORDER_BYTES_MAX, PAYLOAD_BYTES_MAX
+
+
+class MemoryWorkflows:
+    """`started` holds each execution's input by its name, `answers` each task token's first answer."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.started: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {}
+
+    def start(self, name: str, payload: Mapping[str, Any]) -> None:
+        with self._lock:
+            self.started.setdefault(name, _as_json(payload))
+
+    def answer(self, task_token: str, output: Mapping[str, Any]) -> None:
+        with self._lock:
+            self.answers.setdefault(task_token, _as_json(output))
+
+
+def _as_json(payload: Mapping[str, Any]) -> Any:
+    """What the other side would read. Raises TypeError for what is no JSON, TooLarge for too much of it."""
+    text = json.dumps(payload)
+    if len(text.encode()) > PAYLOAD_BYTES_MAX:
+        raise TooLarge(f"A state's payload has at most {PAYLOAD_BYTES_MAX} bytes.")
+    return json.loads(text)
+
+
+class MemoryDispatches:
+    """`asks` are the pools that were asked for, in order."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.asks: list[str] = []
+
+    def ask(self, pool: str) -> None:
+        with self._lock:
+            self.asks.append(pool)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    pool: str
+    invocation_id: str
+    order: bytes
+
+
+class MemoryEndpoints:
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.invocations: list[Invocation] = []
+
+    def invoke(self, pool: str, invocation_id: str, order: bytes) -> None:
+        if len(order) > ORDER_BYTES_MAX:
+            raise TooLarge(f"An order has at most {ORDER_BYTES_MAX} bytes, not {len(order)}.")
+        with self._lock:
+            self.invocations.append(Invocation(pool, invocation_id, order))
+
+
+class MemoryAnnouncements:
+    """`announced` are the kinds and batches, in order."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.announced: list[tuple[str, Batch]] = []
+
+    def announce(self, kind: str, batch: Batch) -> None:
+        with self._lock:
+            self.announced.append((kind, batch))

@@ -1,0 +1,55 @@
+"""One small world: all ports over one shared state, under one lock."""
+
+from __future__ import annotations
+
+from threading import RLock
+
+from offpeak.memory.clock import FrozenClock
+from offpeak.memory.effects import (
+    MemoryAnnouncements,
+    MemoryDispatches,
+    MemoryEndpoints,
+    MemoryWorkflows,
+)
+from offpeak.memory.objects import (
+    Bucket,
+    MemoryMultipart,
+    MemoryPresigner,
+    MemoryReader,
+    MemoryWriter,
+)
+from offpeak.memory.rows import (
+    MemoryAccounts,
+    MemoryBatches,
+    MemoryChanges,
+    MemoryFiles,
+    MemoryIdempotency,
+    MemoryRuns,
+    MemoryShards,
+    Tables,
+)
+
+
+class Memory:
+    """An attribute per port, named as the steps name their parameters."""
+
+    def __init__(self, clock: FrozenClock | None = None) -> None:
+        lock = RLock()
+        bucket = Bucket(lock)
+        tables = Tables(lock)
+        self.clock = clock or FrozenClock()
+        self.reader = MemoryReader(bucket)
+        self.writer = MemoryWriter(bucket)
+        self.multipart = MemoryMultipart(bucket)
+        self.presigner = MemoryPresigner(bucket, self.multipart, self.clock)
+        self.changes = MemoryChanges(tables)
+        self.accounts = MemoryAccounts(tables)
+        self.files = MemoryFiles(tables)
+        self.batches = MemoryBatches(tables)
+        self.runs = MemoryRuns(tables)
+        self.shards = MemoryShards(tables)
+        self.idempotency = MemoryIdempotency(lock, self.clock)
+        self.workflows = MemoryWorkflows(lock)
+        self.dispatches = MemoryDispatches(lock)
+        self.endpoints = MemoryEndpoints(lock)
+        self.announcements = MemoryAnnouncements(lock)

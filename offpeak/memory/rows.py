@@ -1,0 +1,228 @@
+"""The state tables in memory: rows under their keys, changed in one way only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from operator import itemgetter
+from threading import RLock
+from typing import TypeVar
+
+from offpeak.core.account import Account, ApiKey
+from offpeak.core.batch import Batch
+from offpeak.core.errors import NotFound, StateConflict
+from offpeak.core.file import File, FileStatus, Upload
+from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
+from offpeak.core.run import Run
+from offpeak.core.shard import Shard
+
+T = TypeVar("T")
+Key = tuple[str | int, ...]
+
+
+@dataclass
+class Tables:
+    """What the state ports below share: every row under its kind and key."""
+
+    lock: RLock
+    rows: dict[type[object], dict[Key, Row]] = field(default_factory=dict)
+
+    def find(self, kind: type[T], *key: str | int) -> T:
+        with self.lock:
+            row = self.rows.get(kind, {}).get(key)
+        if not isinstance(row, kind):
+            name = kind.__name__.lower()
+            raise NotFound(f"There is no {name} {'.'.join(map(str, key[-2:]))}.")
+        return row
+
+    def select(self, kind: type[T], wanted: Callable[[T], bool]) -> list[T]:
+        """In the order of their keys."""
+        with self.lock:
+            rows = sorted(self.rows.get(kind, {}).items(), key=itemgetter(0))
+        return [row for _, row in rows if isinstance(row, kind) and wanted(row)]
+
+
+def _key(row: Row) -> Key:
+    match row:
+        case Account():
+            return (row.id,)
+        case ApiKey():
+            return (row.hash,)
+        case File() | Upload() | Batch():
+            return (row.account_id, row.id)
+        case Run():
+            return (row.batch_id, row.number)
+        case Shard():
+            return (row.batch_id, row.run, row.number)
+
+
+class MemoryChanges:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def commit(self, *changes: Add | Save) -> None:
+        keys = {(type(change.row), _key(change.row)) for change in changes}
+        if len(keys) != len(changes) or not 0 < len(changes) <= CHANGES_MAX:
+            raise ValueError(f"A commit takes 1 to {CHANGES_MAX} changes, each of another row.")
+        with self._tables.lock:
+            for change in changes:
+                self._check(change)
+            for change in changes:
+                self._apply(change.row)
+
+    def _check(self, change: Add | Save) -> None:
+        row = change.row
+        stored = self._tables.rows.get(type(row), {}).get(_key(row))
+        fits = stored is None if isinstance(change, Add) else _version(stored) == row.version
+        if not fits:
+            raise StateConflict(
+                f"{type(row).__name__} {row.id} was changed by somebody else meanwhile.",
+                code="write_conflict",
+            )
+
+    def _apply(self, row: Row) -> None:
+        rows = self._tables.rows.setdefault(type(row), {})
+        if isinstance(row, File) and row.status is FileStatus.DELETED:
+            rows.pop(_key(row), None)
+        else:
+            rows[_key(row)] = replace(row, version=row.version + 1)
+
+
+def _version(row: Row | None) -> int | None:
+    return None if row is None else row.version
+
+
+class MemoryAccounts:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, account_id: str) -> Account:
+        return self._tables.find(Account, account_id)
+
+    def list(self) -> Sequence[Account]:
+        return self._tables.select(Account, lambda _: True)
+
+    def key(self, key_hash: str) -> ApiKey:
+        return self._tables.find(ApiKey, key_hash)
+
+    def keys(self, account_id: str) -> Sequence[ApiKey]:
+        found = self._tables.select(ApiKey, lambda key: key.account_id == account_id)
+        return sorted(found, key=lambda key: key.id)
+
+
+class MemoryFiles:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, account_id: str, file_id: str) -> File:
+        return self._tables.find(File, account_id, file_id)
+
+    def list(
+        self,
+        account_id: str,
+        *,
+        limit: int,
+        after: str | None,
+        purpose: str | None,
+        ascending: bool,
+    ) -> Page[File]:
+        found = self._tables.select(
+            File, lambda file: file.account_id == account_id and purpose in (None, file.purpose)
+        )
+        return _page(found, limit=limit, after=after, ascending=ascending)
+
+    def expired(self, now: int) -> Iterator[File]:
+        found = [
+            (file.expires_at, file)
+            for file in self._tables.select(File, lambda _: True)
+            if file.expires_at is not None and file.expires_at <= now
+        ]
+        yield from (file for _, file in sorted(found, key=itemgetter(0)))
+
+    def upload(self, account_id: str, upload_id: str) -> Upload:
+        return self._tables.find(Upload, account_id, upload_id)
+
+
+class MemoryBatches:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, account_id: str, batch_id: str) -> Batch:
+        return self._tables.find(Batch, account_id, batch_id)
+
+    def list(self, account_id: str, *, limit: int, after: str | None) -> Page[Batch]:
+        found = self._tables.select(Batch, lambda batch: batch.account_id == account_id)
+        return _page(found, limit=limit, after=after, ascending=False)
+
+    def open(self) -> Iterator[Batch]:
+        yield from self._tables.select(Batch, lambda batch: not batch.is_terminal)
+
+    def open_count(self, account_id: str) -> int:
+        return sum(batch.account_id == account_id for batch in self.open())
+
+
+class MemoryRuns:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, batch_id: str, number: int) -> Run:
+        return self._tables.find(Run, batch_id, number)
+
+    def of_batch(self, batch_id: str) -> Sequence[Run]:
+        return self._tables.select(Run, lambda run: run.batch_id == batch_id)
+
+    def ready(self, pool: str) -> Sequence[Run]:
+        found = self._tables.select(Run, lambda run: run.pool == pool and run.has_more)
+        return sorted(found, key=lambda run: run.deadline)
+
+
+class MemoryShards:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, batch_id: str, run: int, number: int) -> Shard:
+        return self._tables.find(Shard, batch_id, run, number)
+
+    def of_run(self, batch_id: str, run: int) -> Iterator[Shard]:
+        yield from self._tables.select(
+            Shard, lambda shard: (shard.batch_id, shard.run) == (batch_id, run)
+        )
+
+    def open(self, pool: str, batch_id: str | None = None) -> Sequence[Shard]:
+        return self._tables.select(
+            Shard,
+            lambda shard: (
+                shard.is_open and shard.pool == pool and batch_id in (None, shard.batch_id)
+            ),
+        )
+
+
+class MemoryIdempotency:
+    def __init__(self, lock: RLock, clock: Clock) -> None:
+        self._lock = lock
+        self._clock = clock
+        self._claims: dict[tuple[str, str], tuple[Claim, int]] = {}
+
+    def claim(self, scope: str, key: str, claim: Claim, expires_at: int) -> Claim:
+        with self._lock:
+            earlier = self._claims.get((scope, key))
+            if earlier is not None and self._clock.now() < earlier[1]:
+                return earlier[0]
+            self._claims[scope, key] = (claim, expires_at)
+        return claim
+
+
+RowWithId = TypeVar("RowWithId", File, Batch)
+
+
+def _page(
+    rows: list[RowWithId], *, limit: int, after: str | None, ascending: bool
+) -> Page[RowWithId]:
+    """`rows` come in the order of their ids."""
+    ordered = rows if ascending else rows[::-1]
+    rest = (
+        row for row in ordered if after is None or (row.id > after if ascending else row.id < after)
+    )
+    found = tuple(islice(rest, limit + 1))
+    return Page(rows=found[:limit], has_more=len(found) > limit)

@@ -1,0 +1,1 @@
+"""Bytes ↔ core: JSON Lines, the API's bodies, what travels between our own processes."""

@@ -1,0 +1,57 @@
+"""Errors as HTTP answers them: one table from type to status, one envelope for every dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from offpeak.core.errors import (
+    InvalidRequest,
+    NotFound,
+    OffpeakError,
+    QuotaExceeded,
+    StateConflict,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpError:
+    """`type` is OpenAI's word for the family. Headers tell clients whether to try again, and when (seconds)."""
+
+    status: int
+    type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# SDKs repeat a 409 by themselves unless they are told that it won't help.
+_FINAL = {"x-should-retry": "false"}
+_BY_TYPE: Mapping[type[OffpeakError], HttpError] = {
+    TooLarge: HttpError(413, "invalid_request_error"),
+    InvalidRequest: HttpError(400, "invalid_request_error"),
+    Unauthenticated: HttpError(401, "invalid_request_error"),
+    NotFound: HttpError(404, "invalid_request_error"),
+    StateConflict: HttpError(409, "invalid_request_error", _FINAL),
+    QuotaExceeded: HttpError(429, "rate_limit_error", {"retry-after": "60"}),
+    Unavailable: HttpError(503, "server_error", {"retry-after": "2"}),
+}
+_UNAVAILABLE = _BY_TYPE[Unavailable]
+_UNEXPECTED = HttpError(500, "server_error")
+
+
+def http_error(error: OffpeakError) -> HttpError:
+    """Status, type and headers of an error. A write that somebody else keeps winning may be tried again."""
+    if error.code == "write_conflict":
+        return _UNAVAILABLE
+    family = next((kind for kind in type(error).__mro__ if kind in _BY_TYPE), None)
+    return _UNEXPECTED if family is None else _BY_TYPE[family]
+
+
+def error_body(
+    message: str, type: str, *, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """The envelope."""
+    return {"error": {"message": message, "type": type, "param": param, "code": code}}

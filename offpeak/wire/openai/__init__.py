@@ -1,0 +1,1 @@
+"""OpenAI's accent: files, uploads, batches and models as its SDKs send and expect them."""

@@ -1,0 +1,263 @@
+"""Request lines of an input file: OpenAI's checks, and a sentence for each that says what to do about it.
+
+Nearly every line of nearly every file is good, so a line is first decoded into the exact shape of a good one, at
+gigabytes a second. A line that does not fit is decoded into plain values and walked check by check: that walk is the
+rule, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
+from offpeak.core.request_line import LineError, RequestLine
+from offpeak.wire.request_shapes import CUSTOM_ID_CHARACTERS_MAX, DIALECTS
+
+QUOTED_CHARACTERS_MAX = 80
+MISSING = "missing_required_parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class GoodLine:
+    custom_id: str
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """`custom_id` is there when it could be read, so that the error file can name the line by it."""
+
+    error: LineError
+    custom_id: str | None
+
+
+class _Wrong(Exception):
+    """A check failed."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.param = code, message, param
+
+
+class LineChecker:
+    """Checks the lines of one batch's input against its endpoint and the models that are served."""
+
+    def __init__(self, endpoint: str, catalogue: Catalogue, line_bytes_max: int) -> None:
+        self._endpoint = endpoint
+        self._catalogue = catalogue
+        self._line_bytes_max = line_bytes_max
+        self._dialect = DIALECTS[endpoint]
+        self._decode = self._dialect.decoder.decode
+        self._serving = {
+            name: model
+            for model in catalogue.models
+            if endpoint in model.endpoints
+            for name in (model.id, *model.aliases)
+        }
+
+    def check(self, line: bytes | None, number: int) -> GoodLine | BadLine:
+        """`line` is without its newline, None when it is over the limit; `number` is put into the error."""
+        if line is not None and (line.isascii() or _is_utf8(line)):
+            try:
+                decoded = self._decode(line)
+            except (ValueError, RecursionError):
+                return self._walk(line, number)
+            model = self._serving.get(decoded.body.model)
+            if (
+                model is not None
+                and decoded.url == self._endpoint
+                and decoded.body.is_plain(model.completion_tokens_max)
+            ):
+                return GoodLine(decoded.custom_id, model)
+        return self._walk(line, number)
+
+    def _walk(self, line: bytes | None, number: int) -> GoodLine | BadLine:
+        custom_id = None
+        try:
+            request = self._parse(line)
+            custom_id = _readable_custom_id(request)
+            return GoodLine(_check_custom_id(request), self._check_request(request))
+        except _Wrong as wrong:
+            error = LineError(
+                code=wrong.code, message=wrong.message, line=number, param=wrong.param
+            )
+            return BadLine(error, custom_id)
+
+    def _parse(self, line: bytes | None) -> dict[str, Any]:
+        if line is None:
+            raise _Wrong(
+                "line_too_long",
+                f"This line is over {self._line_bytes_max:,} bytes. Shorten the request.",
+            )
+        if not line.strip():
+            raise _invalid_json("This line is blank. Remove it.")
+        if not _is_utf8(line):
+            raise _invalid_json("This line is not UTF-8. Save the file with UTF-8 encoding.")
+        try:
+            request = _ANY.decode(line)
+        except RecursionError:
+            raise _invalid_json("This line is nested too deeply. Flatten the request.") from None
+        except ValueError as error:
+            reason = str(error).removeprefix("JSON is malformed: ")
+            raise _invalid_json(
+                f"This line is not valid JSON: {reason}. Write one JSON object a line."
+            ) from None
+        if not isinstance(request, dict):
+            raise _invalid_json(
+                "This line is JSON, but not an object. Write one JSON object a line."
+            )
+        return request
+
+    def _check_request(self, request: dict[str, Any]) -> Model:
+        if _require(request, "method", str) != "POST":
+            raise _Wrong(
+                "invalid_request",
+                f"'method' is {_quote(request['method'])}. Only 'POST' is supported.",
+                "method",
+            )
+        self._check_url(_require(request, "url", str))
+        body = _require(request, "body", dict)
+        model = self._check_model(_require(body, "model", str, "body."))
+        if body.get("stream"):
+            raise _Wrong(
+                "streaming_unsupported",
+                "A batch can't stream. Remove 'stream' from the body, or set it to false.",
+                "body.stream",
+            )
+        if not isinstance(body.get("stream"), bool | None):
+            raise _wrong_type("body.stream", "a boolean")
+        self._check_prompt(body)
+        for name in self._dialect.token_limits:
+            _check_token_limit(body.get(name), f"body.{name}", model)
+        return model
+
+    def _check_url(self, url: str) -> None:
+        if url == self._endpoint:
+            return
+        if url not in ENDPOINTS:
+            raise _Wrong(
+                "invalid_url",
+                f"The URL {_quote(url)} is not supported. Use {_quote(self._endpoint)}, the batch's endpoint.",
+                "url",
+            )
+        raise _Wrong(
+            "url_mismatch",
+            f"The URL {_quote(url)} differs from the batch's endpoint, {_quote(self._endpoint)}. "
+            "Send requests for another endpoint in a batch of their own.",
+            "url",
+        )
+
+    def _check_model(self, name: str) -> Model:
+        model = self._catalogue.find(name)
+        if model is None:
+            raise _Wrong(
+                "model_not_found",
+                f"The model {_quote(name)} does not exist. GET /v1/models lists those that do.",
+                "body.model",
+            )
+        if self._endpoint not in model.endpoints:
+            raise _Wrong(
+                "invalid_request",
+                f"The model {_quote(name)} does not serve {self._endpoint}. It serves {', '.join(model.endpoints)}.",
+                "body.model",
+            )
+        return model
+
+    def _check_prompt(self, body: dict[str, Any]) -> None:
+        name = self._dialect.prompt
+        if self._dialect.takes_text and body.get(name) == "":
+            return
+        if self._dialect.takes_text:
+            _require(body, name, str | list, "body.")
+        else:
+            _require(body, name, list, "body.")
+
+
+def read_line(line: bytes, number: int) -> RequestLine:
+    """A line that was checked, for whoever runs it: its body's bytes untouched. Raises ValueError if it wasn't."""
+    fields = _RAW_FIELDS.decode(line)
+    try:
+        body = bytes(fields["body"])
+        return RequestLine(
+            number=number, custom_id=_STRING.decode(fields["custom_id"]),
+            url=_STRING.decode(fields["url"]), body=body,
+            model=_STRING.decode(_RAW_FIELDS.decode(body)["model"]),
+        )  # fmt: skip
+    except KeyError as missing:
+        raise ValueError(f"Line {number} has no {missing}.") from None
+
+
+_ANY = msgspec.json.Decoder(float_hook=float)
+"""Without the hook it refuses 1e999, which it lets pass in fields that it skips."""
+_RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STRING = msgspec.json.Decoder(str)
+_TYPE_NAMES: dict[Any, str] = {
+    str: "a string", dict: "an object", list: "an array", str | list: "a string or an array",
+}  # fmt: skip
+
+
+def _check_custom_id(request: dict[str, Any]) -> str:
+    custom_id: str = _require(request, "custom_id", str)
+    if len(custom_id) > CUSTOM_ID_CHARACTERS_MAX:
+        raise _Wrong(
+            "invalid_request",
+            f"'custom_id' has {len(custom_id):,} characters; at most {CUSTOM_ID_CHARACTERS_MAX} are allowed.",
+            "custom_id",
+        )
+    return custom_id
+
+
+def _check_token_limit(value: Any, param: str, model: Model) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _wrong_type(param, "a whole number")
+    if value > model.completion_tokens_max:
+        raise _Wrong(
+            "invalid_request",
+            f"'{param}' is {value if value < 10**15 else 'too large'}; {model.id} generates at most "
+            f"{model.completion_tokens_max} tokens a request.",
+            param,
+        )
+
+
+def _require(fields: dict[str, Any], name: str, type_: Any, path: str = "") -> Any:
+    """The field's value. Missing, null and empty are the same mistake."""
+    param = path + name
+    value = fields.get(name)
+    if value is None:
+        raise _Wrong(MISSING, f"Missing required parameter: '{param}'.", param)
+    if not isinstance(value, type_):
+        raise _wrong_type(param, _TYPE_NAMES[type_])
+    if not value:
+        raise _Wrong(MISSING, f"'{param}' is empty. It is required.", param)
+    return value
+
+
+def _wrong_type(param: str, wanted: str) -> _Wrong:
+    return _Wrong("invalid_request", f"'{param}' must be {wanted}.", param)
+
+
+def _invalid_json(message: str) -> _Wrong:
+    return _Wrong("invalid_json_line", message)
+
+
+def _readable_custom_id(request: dict[str, Any]) -> str | None:
+    custom_id = request.get("custom_id")
+    readable = isinstance(custom_id, str) and len(custom_id) <= CUSTOM_ID_CHARACTERS_MAX
+    return custom_id if readable else None
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= QUOTED_CHARACTERS_MAX else text[:QUOTED_CHARACTERS_MAX] + "…")

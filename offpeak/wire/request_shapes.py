@@ -1,0 +1,99 @@
+"""The exact shape of a good request line, endpoint by endpoint: what nearly every line fits, decoded in one go.
+
+What doesn't fit is not wrong yet: `request_lines` walks it check by check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+CUSTOM_ID_CHARACTERS_MAX = 512
+
+Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+class ChatBody(msgspec.Struct, gc=False):
+    model: str
+    messages: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
+    stream: bool | None = None
+    max_tokens: Tokens = None
+    max_completion_tokens: Tokens = None
+
+    def is_plain(self, tokens_max: int) -> bool:
+        """Nothing in it needs a closer look: in particular, an absent limit is not over the model's."""
+        limits = (self.max_tokens or 0) <= tokens_max >= (self.max_completion_tokens or 0)
+        return limits and not self.stream
+
+
+class CompletionsBody(msgspec.Struct, gc=False):
+    model: str
+    prompt: msgspec.Raw
+    stream: bool | None = None
+    max_tokens: Tokens = None
+
+    def is_plain(self, tokens_max: int) -> bool:
+        return _is_text(self.prompt) and not self.stream and (self.max_tokens or 0) <= tokens_max
+
+
+class EmbeddingsBody(msgspec.Struct, gc=False):
+    model: str
+    input: msgspec.Raw
+    stream: bool | None = None
+
+    def is_plain(self, tokens_max: int) -> bool:  # noqa: ARG002
+        return _is_text(self.input) and not self.stream
+
+
+class ResponsesBody(msgspec.Struct, gc=False):
+    model: str
+    input: msgspec.Raw
+    stream: bool | None = None
+    max_output_tokens: Tokens = None
+
+    def is_plain(self, tokens_max: int) -> bool:
+        limit = self.max_output_tokens or 0
+        return _is_text(self.input) and not self.stream and limit <= tokens_max
+
+
+def _is_text(raw: msgspec.Raw) -> bool:
+    return memoryview(raw)[0] == ord('"')
+
+
+BodyT = TypeVar("BodyT")
+
+
+class GoodShape(msgspec.Struct, Generic[BodyT], gc=False):
+    custom_id: Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_CHARACTERS_MAX)]
+    method: Literal["POST"]
+    url: str
+    body: BodyT
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What an endpoint's body must have: the field that carries the prompt, and those that limit the answer."""
+
+    decoder: msgspec.json.Decoder[Any]
+    prompt: str
+    takes_text: bool
+    token_limits: tuple[str, ...]
+
+
+DIALECTS = {
+    "/v1/chat/completions": Dialect(
+        msgspec.json.Decoder(GoodShape[ChatBody]),
+        "messages",
+        False,
+        ("max_tokens", "max_completion_tokens"),
+    ),
+    "/v1/completions": Dialect(
+        msgspec.json.Decoder(GoodShape[CompletionsBody]), "prompt", True, ("max_tokens",)
+    ),
+    "/v1/embeddings": Dialect(msgspec.json.Decoder(GoodShape[EmbeddingsBody]), "input", True, ()),
+    "/v1/responses": Dialect(
+        msgspec.json.Decoder(GoodShape[ResponsesBody]), "input", True, ("max_output_tokens",)
+    ),
+}
