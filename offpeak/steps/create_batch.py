@@ -1,0 +1,196 @@
+"""Creates a batch and sets it going."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+from offpeak.core.account import Account
+from offpeak.core.batch import Batch, BatchStatus, OnInvalid
+from offpeak.core.catalogue import Catalogue
+from offpeak.core.errors import (
+    InvalidRequest,
+    NotFound,
+    QuotaExceeded,
+    StateConflict,
+    Unavailable,
+)
+from offpeak.core.file import File, FileStatus
+from offpeak.core.ids import BATCH
+from offpeak.core.layout import batch_errors_key
+from offpeak.core.ports import (
+    Add,
+    Announcements,
+    Batches,
+    Changes,
+    Clock,
+    Files,
+    Idempotency,
+    Workflows,
+    Writer,
+)
+from offpeak.core.request_line import LineError
+from offpeak.core.usage import Counts
+from offpeak.core.window import parse_window
+from offpeak.planner.byte_ranges import workflow_input
+from offpeak.steps.create_file import INPUT_PURPOSE
+from offpeak.steps.find_file import find_file
+from offpeak.steps.reserve_id import reserve_id
+from offpeak.wire.batch_errors import encode_batch_errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """What a caller asks for. `output_expires_after` in seconds."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    on_invalid: OnInvalid = "fail"
+    metadata: Mapping[str, str] | None = None
+    output_expires_after: int | None = None
+
+
+def create_batch(
+    account: Account,
+    new: NewBatch,
+    *,
+    idempotency_key: str | None,
+    clock: Clock,
+    writer: Writer,
+    changes: Changes,
+    files: Files,
+    batches: Batches,
+    idempotency: Idempotency,
+    workflows: Workflows,
+    announcements: Announcements,
+    catalogue: Catalogue,
+) -> Batch:
+    """The batch: `validating`, or already `failed` when its input file isn't there or is too large.
+
+    Raises InvalidRequest for a window, an endpoint or a purpose that isn't served, QuotaExceeded when the account has
+    as many open batches as it may, StateConflict for a reused Idempotency-Key.
+    """
+    window_seconds = parse_window(new.completion_window)
+    _check_endpoint(new.endpoint, catalogue)
+    batch_id = reserve_id(
+        BATCH,
+        account_id=account.id,
+        route="POST /batches",
+        key=idempotency_key,
+        request=asdict(new),
+        clock=clock,
+        idempotency=idempotency,
+    )
+    made = _made_before(account.id, batch_id, batches) if idempotency_key else None
+    if made is None:
+        file, error = _find_input(account, new.input_file_id, clock=clock, files=files)
+        _check_quota(account, batches)
+        batch = _batch(account, new, batch_id, file, int(clock.now()), window_seconds)
+        if error is not None:
+            batch = _fail(batch, error, writer=writer)
+        made = _add(batch, changes=changes, batches=batches)
+    _set_going(made, workflows=workflows, announcements=announcements)
+    return made
+
+
+def _check_endpoint(endpoint: str, catalogue: Catalogue) -> None:
+    served = sorted({name for model in catalogue.models for name in model.endpoints})
+    if endpoint not in served:
+        raise InvalidRequest(
+            f"Invalid value for 'endpoint': {endpoint[:80]!r}. Served here: {', '.join(served)}.",
+            param="endpoint",
+            code="invalid_endpoint",
+        )
+
+
+def _made_before(account_id: str, batch_id: str, batches: Batches) -> Batch | None:
+    try:
+        return batches.get(account_id, batch_id)
+    except NotFound:
+        return None
+
+
+def _find_input(
+    account: Account, file_id: str, *, clock: Clock, files: Files
+) -> tuple[File | None, LineError | None]:
+    """The input file, or why the batch fails without it. Raises InvalidRequest for one that can't be an input."""
+    try:
+        file = find_file(account.id, file_id, clock=clock, files=files)
+    except NotFound:
+        message = f"There is no file {file_id}. Upload the input again and create a new batch."
+        return None, LineError(code="file_not_found", message=message, param="input_file_id")
+    if file.purpose != INPUT_PURPOSE:
+        raise InvalidRequest(
+            f"File {file.id} has the purpose {file.purpose!r}; a batch's input has {INPUT_PURPOSE!r}.",
+            param="input_file_id",
+            code="invalid_request",
+        )
+    if file.status is FileStatus.PENDING:
+        raise InvalidRequest(
+            f"File {file.id} is not complete yet: POST /v1/files/{file.id}/complete first.",
+            param="input_file_id",
+            code="file_not_complete",
+        )
+    limit = account.limits.file_bytes_max
+    if file.bytes > limit:
+        message = f"File {file.id} has {file.bytes:,} bytes; this account's limit is {limit:,}."
+        return file, LineError(code="file_too_large", message=message, param="input_file_id")
+    return file, None
+
+
+def _check_quota(account: Account, batches: Batches) -> None:
+    limit = account.limits.open_batches_max
+    count = batches.open_count(account.id)
+    if count >= limit:
+        raise QuotaExceeded(
+            f"This account has {count} batches that have not ended; its limit is {limit}. "
+            "Wait for one to end, or cancel one.",
+            code="open_batches_limit",
+        )
+
+
+def _batch(
+    account: Account, new: NewBatch, batch_id: str, file: File | None, now: int, window_seconds: int
+) -> Batch:
+    return Batch(
+        id=batch_id,
+        account_id=account.id,
+        input_file_id=new.input_file_id,
+        input_key=file.key if file else "",
+        input_bytes=file.bytes if file else 0,
+        endpoint=new.endpoint,
+        completion_window=new.completion_window,
+        created_at=now,
+        expires_at=now + window_seconds,
+        on_invalid=new.on_invalid,
+        metadata=new.metadata,
+        output_expires_after=new.output_expires_after,
+    )
+
+
+def _fail(batch: Batch, error: LineError, *, writer: Writer) -> Batch:
+    """The reason first, so that whoever sees the failure finds it."""
+    key = batch_errors_key(batch.id)
+    writer.put(key, encode_batch_errors([error], 1), "application/json")
+    return batch.failed(errors_key=key, counts=Counts(), now=batch.created_at)
+
+
+def _add(batch: Batch, *, changes: Changes, batches: Batches) -> Batch:
+    """Adds the row; when the same request is a step ahead, its row is the answer."""
+    try:
+        changes.commit(Add(batch))
+    except StateConflict:
+        return batches.get(batch.account_id, batch.id)
+    return batch
+
+
+def _set_going(batch: Batch, *, workflows: Workflows, announcements: Announcements) -> None:
+    if batch.status is BatchStatus.VALIDATING:
+        # The row stands, so the caller's answer must not be an error: it would create a second batch. The sweep
+        # starts what this doesn't.
+        with suppress(Unavailable):
+            workflows.start(batch.id, workflow_input(batch))
+    elif batch.status is BatchStatus.FAILED:
+        announcements.announce("batch.failed", batch)

@@ -1,0 +1,51 @@
+"""Ends a batch that could not be validated because of a fault of ours: `process_batch` comes here from its Catch."""
+
+from __future__ import annotations
+
+from offpeak.core.batch import Batch, BatchStatus
+from offpeak.core.errors import StateConflict, Unavailable
+from offpeak.core.layout import batch_errors_key
+from offpeak.core.ports import Batches, Changes, Clock, Save, Writer
+from offpeak.core.request_line import LineError
+from offpeak.core.usage import Counts
+from offpeak.wire.batch_errors import encode_batch_errors
+
+COMMIT_ATTEMPTS = 5
+ERROR = LineError(
+    code="server_error",
+    message="The input file could not be validated because of a fault on our side. No request has run. "
+    "Create the batch again; if it fails again, ask the operators of this service.",
+)
+
+
+def fail_batch(
+    account_id: str, batch_id: str, *, clock: Clock, batches: Batches, changes: Changes,
+    writer: Writer,
+) -> None:  # fmt: skip
+    """The batch is `failed`, or `cancelled` when that was asked for. One that has ended stays as it is.
+
+    Raises StateConflict for a batch that was planned: its lines may have run.
+    """
+    for _ in range(COMMIT_ATTEMPTS):
+        batch = batches.get(account_id, batch_id)
+        if batch.is_terminal:
+            return
+        if batch.in_progress_at is not None:
+            raise StateConflict(f"Batch {batch.id} was planned; it can't fail any more.")
+        # The errors first: a batch that is seen to have failed says why.
+        writer.put(batch_errors_key(batch_id), encode_batch_errors([ERROR], 1), "application/json")
+        try:
+            changes.commit(Save(_ended(batch, int(clock.now()))))
+        except StateConflict:
+            continue
+        return
+    raise Unavailable(f"Batch {batch_id} changed {COMMIT_ATTEMPTS} times while it was ended.")
+
+
+def _ended(batch: Batch, now: int) -> Batch:
+    if batch.status is BatchStatus.CANCELLING:
+        return batch.ended(
+            BatchStatus.CANCELLED, counts=Counts(), usage=None, output_file_id=None,
+            error_file_id=None, now=now,
+        )  # fmt: skip
+    return batch.failed(errors_key=batch_errors_key(batch.id), counts=Counts(), now=now)

@@ -1,0 +1,163 @@
+"""Looks every minute for what got lost, by time alone, and sets it going again.
+
+What may be lost, and what finds it:
+    an execution never started          a batch that was not planned minutes after its creation
+    the end of a completion window      a batch past `expires_at`
+    a cancel that died half way         a batch that is cancelling, its runs not closing
+    a worker that doesn't flush         a closing run past `close_by`
+    an invocation, a worker, a notice   a dispatched or claimed shard past `due_at`
+    a request for dispatch              a pool with work; it is asked for every minute
+    an answer to RunShards              a batch whose runs have all ended
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from offpeak.core.batch import Batch
+from offpeak.core.catalogue import Catalogue, Model
+from offpeak.core.errors import OffpeakError
+from offpeak.core.ports import Batches, Changes, Clock, Dispatches, Runs, Shards, Workflows
+from offpeak.core.run import Run
+from offpeak.core.shard import Shard, ShardStatus
+from offpeak.planner.byte_ranges import workflow_input
+from offpeak.planner.next_try import after_lost_attempt
+from offpeak.steps.check_ending import check_ending
+from offpeak.steps.close_runs import close_runs, reason_to_close
+from offpeak.steps.move_shard import move_shard
+
+logger = logging.getLogger(__name__)
+SWEEP_SECONDS = 60
+BATCHES_MAX = 500
+SHARDS_MAX = 500
+"""What one sweep looks at. Where there is more, the next one goes on."""
+START_SECONDS = 120
+"""How long a batch may take to be planned before its execution is started again, which does nothing where it runs."""
+
+_AT_WORK = (ShardStatus.DISPATCHED, ShardStatus.CLAIMED)
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one sweep did: batches looked at, executions started, runs that were closing, endings answered (again),
+    shards taken back, pools asked for, failures."""
+
+    batches: int = 0
+    started: int = 0
+    closing: int = 0
+    ended: int = 0
+    lost_shards: int = 0
+    asked: int = 0
+    errors: int = 0
+
+
+def sweep(
+    *, clock: Clock, catalogue: Catalogue, batches: Batches, runs: Runs, shards: Shards,
+    changes: Changes, workflows: Workflows, dispatches: Dispatches,
+) -> Swept:  # fmt: skip
+    """One look at every pool and at up to `BATCHES_MAX` open batches. What fails for one is left to the next sweep."""
+    sweeper = _Sweeper(clock, catalogue, batches, runs, shards, changes, workflows, dispatches)
+    for model in catalogue.models:
+        with sweeper.guarded(f"pool {model.pool}"):
+            sweeper.sweep_pool(model)
+    for batch in _turn(list(batches.open()), sweeper.now):
+        with sweeper.guarded(f"batch {batch.id}"):
+            sweeper.sweep_batch(batch)
+    return sweeper.swept
+
+
+def _turn(found: Sequence[Batch], now: int) -> Sequence[Batch]:
+    """Whose turn it is: with more than one sweep's worth, another stretch of them each minute."""
+    if len(found) <= BATCHES_MAX:
+        return found
+    start = now // SWEEP_SECONDS * BATCHES_MAX % len(found)
+    return list(islice(chain(found[start:], found[:start]), BATCHES_MAX))
+
+
+class _Sweeper:
+    """The rows it is given may be a moment old. They say where to look; what is there is read again before it moves."""
+
+    def __init__(
+        self, clock: Clock, catalogue: Catalogue, batches: Batches, runs: Runs, shards: Shards,
+        changes: Changes, workflows: Workflows, dispatches: Dispatches,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._catalogue = catalogue
+        self._batches = batches
+        self._runs = runs
+        self._shards = shards
+        self._changes = changes
+        self._workflows = workflows
+        self._dispatches = dispatches
+        self.now = int(clock.now())
+        self.swept = Swept()
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OffpeakError as error:
+            self.swept.errors += 1
+            logger.error("%s: %s", what, error)
+
+    def sweep_pool(self, model: Model) -> None:
+        """Takes lost shards back, and asks for dispatch where there is something to dispatch."""
+        open_shards = sorted(self._shards.open(model.pool), key=lambda shard: shard.due_at)
+        due = [shard for shard in open_shards if shard.due_at <= self.now]
+        lost = [shard for shard in due if shard.status in _AT_WORK]
+        for shard in lost[:SHARDS_MAX]:
+            with self.guarded(f"shard {shard.id}"):
+                self._take_back(shard, model)
+        if due or self._runs.ready(model.pool):
+            self._dispatches.ask(model.pool)
+            self.swept.asked += 1
+
+    def sweep_batch(self, batch: Batch) -> None:
+        self.swept.batches += 1
+        if batch.in_progress_at is None:
+            if batch.created_at + START_SECONDS <= self.now:
+                self._workflows.start(batch.id, workflow_input(batch))
+                self.swept.started += 1
+            return
+        if batch.finalizing_at is not None:
+            return  # its execution is at it
+        reason = reason_to_close(batch, self.now)
+        if reason is not None:
+            closing = close_runs(
+                batch.id, reason, clock=self._clock, runs=self._runs, shards=self._shards,
+                changes=self._changes,
+            )  # fmt: skip
+            self.swept.closing += len(closing)
+        self._check_ending(batch.account_id, batch.id)
+
+    def _take_back(self, found: Shard, model: Model) -> None:
+        """A worker that held the shard has failed it. One that was never claimed was not the shard's fault: lost on
+        its way, or no instance there to take it."""
+
+        def decide(shard: Shard, run: Run) -> Shard | None:
+            if shard.status not in _AT_WORK or shard.due_at > self.now:
+                return None
+            return after_lost_attempt(
+                shard, run, self.now, failed=shard.status is ShardStatus.CLAIMED,
+                attempts_max=model.attempts_max,
+            )  # fmt: skip
+
+        moved = move_shard(
+            found.batch_id, found.run, found.number, decide, runs=self._runs, shards=self._shards,
+            changes=self._changes,
+        )  # fmt: skip
+        if moved is not None:
+            logger.warning("shard %s: attempt %d is lost", moved.id, moved.attempt)
+            self.swept.lost_shards += 1
+            if not moved.is_open:
+                self._check_ending(moved.account_id, moved.batch_id)
+
+    def _check_ending(self, account_id: str, batch_id: str) -> None:
+        self.swept.ended += check_ending(
+            account_id, batch_id, batches=self._batches, runs=self._runs,
+            workflows=self._workflows,
+        )  # fmt: skip

@@ -1,0 +1,102 @@
+"""What the worker asks of an inference engine: OpenAI's request body in, status and response body out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from offpeak.core.usage import Usage
+
+
+class EngineDead(Exception):
+    """The engine can't answer any request any more. Nothing is wrong with the request itself: try it elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineAnswer:
+    """`body` is JSON: OpenAI's response object, or its error envelope when `status_code` is 400 or more."""
+
+    status_code: int
+    body: bytes
+    usage: Usage = Usage()
+
+
+class Engine(Protocol):
+    @property
+    def window(self) -> int:
+        """Requests in flight that keep it busy; more only waits in its queue. Known once it has started."""
+        ...
+
+    async def start(self) -> None:
+        """Returns when it can answer. Raises EngineDead when it never will."""
+        ...
+
+    async def ready(self) -> bool: ...
+
+    async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:
+        """The answer to one request; what is wrong with the request is a status of 400 or more, never an exception.
+
+        Lower `priority` goes first. Cancelling the call aborts the request. Raises EngineDead.
+        """
+        ...
+
+    async def stop(self) -> None: ...
+
+    def stats(self) -> Mapping[str, int]:
+        """Counters since the start, for tests and operators; which ones depends on the engine."""
+        ...
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    """Chat, completions and embeddings count prompt and completion tokens, responses input and output tokens."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    input_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Body(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+_BODIES = msgspec.json.Decoder(_Body)
+
+
+def read_usage(body: bytes) -> Usage:
+    """The tokens that a response body says it took; none when it doesn't say, or says it in a way of its own."""
+    try:
+        usage = _BODIES.decode(body).usage or _Usage()
+    except (ValueError, RecursionError):
+        return Usage()
+    inputs = usage.prompt_tokens_details or usage.input_tokens_details or _InputDetails()
+    outputs = usage.completion_tokens_details or usage.output_tokens_details or _OutputDetails()
+    return Usage(
+        input_tokens=usage.prompt_tokens or usage.input_tokens or 0,
+        cached_tokens=inputs.cached_tokens or 0,
+        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        reasoning_tokens=outputs.reasoning_tokens or 0,
+    )
+
+
+def error_answer(
+    status_code: int, message: str, *, kind: str = "invalid_request_error", param: str | None = None
+) -> EngineAnswer:
+    """OpenAI's error envelope as an answer."""
+    error = {"message": message, "type": kind, "param": param, "code": status_code}
+    return EngineAnswer(status_code=status_code, body=msgspec.json.encode({"error": error}))

@@ -1,0 +1,156 @@
+"""Any OpenAI-compatible server, by its URL: for models that run elsewhere, and for trying against one at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+
+from offpeak.worker.engine import EngineAnswer, EngineDead, read_usage
+
+logger = logging.getLogger(__name__)
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`attempts_max` tries of one request, pauses doubling from `retry_seconds` to `retry_seconds_max`; a server's own
+    `Retry-After` goes before, up to that maximum. `answer_seconds_max` is for one try."""
+
+    window: int = 64
+    attempts_max: int = 6
+    retry_seconds: float = 0.5
+    retry_seconds_max: float = 60.0
+    connect_seconds_max: float = 10.0
+    answer_seconds_max: float = 1_800.0
+    start_seconds_max: float = 300.0
+    ready_seconds: float = 5.0
+
+
+class OpenAIServerEngine:
+    """`url` is the server's root or its `/v1`. `served_name` is the catalogue's id, which answers carry; the server may
+    know the model by another name, `server_model`. A line that names no limit gets the server's own."""
+
+    def __init__(
+        self, url: str, served_name: str, *, server_model: str | None = None, api_key: str | None = None,
+        settings: ServerSettings = ServerSettings(),
+    ) -> None:  # fmt: skip
+        self._root = url.rstrip("/").removesuffix("/v1")
+        self._name = served_name
+        self._server_model = server_model or served_name
+        self._api_key = api_key
+        self._settings = settings
+        self._http: httpx.AsyncClient | None = None
+        self._counters: Counter[str] = Counter()
+        self._seen_ready = (0.0, False)
+
+    @property
+    def window(self) -> int:
+        return self._settings.window
+
+    async def start(self) -> None:
+        limits = httpx.Limits(max_connections=self._settings.window + 2)
+        timeout = httpx.Timeout(
+            self._settings.answer_seconds_max, connect=self._settings.connect_seconds_max
+        )
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        self._http = httpx.AsyncClient(
+            base_url=self._root, headers=headers, limits=limits, timeout=timeout
+        )
+        give_up_at = time.monotonic() + self._settings.start_seconds_max
+        while not await self._answers():
+            if time.monotonic() > give_up_at:
+                raise EngineDead(f"Nothing answers at {self._root}.")
+            await asyncio.sleep(self._settings.retry_seconds)
+
+    async def ready(self) -> bool:
+        """Asks the server, at most every `ready_seconds`."""
+        asked_at, answered = self._seen_ready
+        if time.monotonic() - asked_at > self._settings.ready_seconds:
+            answered = await self._answers()
+            self._seen_ready = (time.monotonic(), answered)
+        return answered
+
+    async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:  # noqa: ARG002 - servers have no such field in common
+        request = msgspec.json.encode({**body, "model": self._server_model})
+        self._counters["requests"] += 1
+        for attempt in range(1, self._settings.attempts_max + 1):
+            response, failure = await self._post(endpoint, request)
+            if response is not None and response.status_code not in _AGAIN:
+                return self._answer(response)
+            if attempt < self._settings.attempts_max:
+                self._counters["retries"] += 1
+                await asyncio.sleep(self._pause(attempt, response))
+        if response is None:
+            raise EngineDead(f"{self._root} can't be reached: {failure}")
+        return self._answer(response)
+
+    async def stop(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+
+    def stats(self) -> Mapping[str, int]:
+        return dict(self._counters)
+
+    async def _post(self, endpoint: str, request: bytes) -> tuple[httpx.Response | None, str]:
+        headers = {"Content-Type": "application/json"}
+        try:
+            return await self._client.post(endpoint, content=request, headers=headers), ""
+        except httpx.TransportError as error:
+            logger.warning("%s: %s", self._root, type(error).__name__)
+            return None, f"{type(error).__name__} {error}"
+
+    def _pause(self, attempt: int, response: httpx.Response | None) -> float:
+        longest = self._settings.retry_seconds_max
+        asked = _retry_after(response) if response is not None else None
+        if asked is not None:
+            return min(asked, longest)
+        backed_off = min(self._settings.retry_seconds * 2.0 ** (attempt - 1), longest)
+        return float(backed_off * random.uniform(0.5, 1.0))
+
+    def _answer(self, response: httpx.Response) -> EngineAnswer:
+        body = response.content
+        if response.status_code >= 400:
+            return EngineAnswer(status_code=response.status_code, body=body)
+        if self._server_model != self._name:
+            body = _renamed(body, self._name)
+        return EngineAnswer(status_code=response.status_code, body=body, usage=read_usage(body))
+
+    async def _answers(self) -> bool:
+        try:
+            response = await self._client.get(
+                "/v1/models", timeout=self._settings.connect_seconds_max
+            )
+        except httpx.TransportError:
+            return False
+        return response.status_code < 500
+
+    @property
+    def _client(self) -> httpx.AsyncClient:
+        if self._http is None:
+            raise EngineDead("The engine has not started.")
+        return self._http
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds, when the header gives them as a number (a date is left to our own back-off)."""
+    try:
+        return max(0.0, float(response.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _renamed(body: bytes, model: str) -> bytes:
+    try:
+        answer = msgspec.json.decode(body)
+    except ValueError:
+        return body
+    return msgspec.json.encode({**answer, "model": model}) if isinstance(answer, dict) else body

@@ -1,0 +1,232 @@
+"""vLLM in this process: its async engine under its own OpenAI serving classes.
+
+So chat templates, tools, structured output, logprobs, `n`, `seed`, `stop`, multimodal content and embeddings are
+vLLM's, and its answers and errors are those of its server. These are internals: the version is pinned in
+`containers/vllm/vllm-version`, this module alone imports them, and `tests/worker/test_vllm_engine.py` holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import State
+from starlette.responses import Response
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+from vllm.entrypoints.pooling.embed.protocol import EmbeddingRequest
+from vllm.entrypoints.serve import create_error_response
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.metrics.loggers import StatLoggerBase
+
+from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer, read_usage
+
+logger = logging.getLogger(__name__)
+Serve = Callable[[Any], Awaitable[Any]]
+
+_SHUTDOWN_SECONDS = 5.0
+_QUEUED_SHARE = 8
+"""Beside the requests that run, one in this many waits in vLLM's queue: a slot that falls free is filled in the next
+step, without waiting for us. More would only take the choice of the next one out of our hands."""
+_OURS = frozenset({"stream", "background", "request_id", "session_id", "kv_transfer_params"})
+"""Fields that a line has no say in: the engine is shared, and nobody listens to a stream."""
+
+
+class VllmEngine:
+    """`served_name` is the catalogue's id, which answers carry as `model`. `engine_args` are those of vLLM's server,
+    with or without hyphens: `{"max-model-len": 8192, "enforce-eager": True}`."""
+
+    def __init__(
+        self, model_path: str, served_name: str, completion_tokens_default: int,
+        engine_args: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self._name = served_name
+        self._completion_tokens_default = completion_tokens_default
+        self._arguments = _arguments(model_path, served_name, engine_args)
+        self._counters: Counter[str] = Counter()
+        self._llm: AsyncLLM | None = None
+        self._serving: dict[str, tuple[TypeAdapter[Any], Serve]] = {}
+
+    @property
+    def window(self) -> int:
+        running = int(self._started.vllm_config.scheduler_config.max_num_seqs)
+        return running + max(1, running // _QUEUED_SHARE)
+
+    async def start(self) -> None:
+        parser = make_arg_parser(FlexibleArgumentParser())
+        try:
+            options = parser.parse_args(self._arguments)
+        except SystemExit:
+            raise EngineDead(f"vLLM refuses the arguments {self._arguments}.") from None
+        validate_parsed_serve_args(options)
+        # Loading weights takes minutes: on a thread, so that pings are answered (with 503) meanwhile.
+        llm: AsyncLLM = await asyncio.to_thread(self._load, options)
+        self._llm = llm
+        await llm.reset_mm_cache()
+        state = State()
+        await init_app_state(llm, state, options, await llm.get_supported_tasks())
+        self._serving = self._bind(state)
+
+    async def ready(self) -> bool:
+        return bool(self._serving) and not self._started.errored
+
+    async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:
+        if endpoint not in self._serving:
+            return error_answer(404, f"The model '{self._name}' doesn't serve {endpoint}.")
+        adapter, serve = self._serving[endpoint]
+        given = {key: value for key, value in body.items() if key not in _OURS}
+        try:
+            request = adapter.validate_python({**given, "model": self._name, "priority": priority})
+            answer = await serve(request)
+        except ValidationError as error:
+            return _invalid(error)
+        except EngineDeadError as error:
+            raise EngineDead(str(error)) from error
+        except Exception as error:  # noqa: BLE001 - vLLM's server maps every exception to a status; so do we
+            answer = create_error_response(error)
+        if self._started.errored:
+            raise EngineDead("vLLM's engine core has died.")
+        _insist_on_cancellation()
+        return _render(answer)
+
+    async def stop(self) -> None:
+        self._serving = {}
+        if self._llm is not None:
+            # On the loop, so that vLLM's output handler is cancelled before it sees its engine core go.
+            self._llm.shutdown(timeout=_SHUTDOWN_SECONDS)
+
+    def stats(self) -> Mapping[str, int]:
+        """Steps, prompt and generated tokens, prefix-cache queries and hits in tokens, finished requests."""
+        return dict(self._counters)
+
+    @property
+    def _started(self) -> AsyncLLM:
+        if self._llm is None:
+            raise EngineDead("vLLM has not started.")
+        return self._llm
+
+    def _load(self, options: Any) -> AsyncLLM:
+        config = AsyncEngineArgs.from_cli_args(options).create_engine_config(
+            usage_context=UsageContext.OPENAI_BATCH_RUNNER
+        )
+        try:
+            return AsyncLLM.from_vllm_config(
+                vllm_config=config,
+                usage_context=UsageContext.OPENAI_BATCH_RUNNER,
+                stat_loggers=[_counting_into(self._counters)],
+                disable_log_stats=options.disable_log_stats,
+            )
+        except Exception as error:
+            raise EngineDead(f"vLLM did not start: {error}") from error
+
+    def _bind(self, state: State) -> dict[str, tuple[TypeAdapter[Any], Serve]]:
+        """The endpoints that this model serves, each with its request type and what answers it."""
+        serving: dict[str, tuple[TypeAdapter[Any], Serve]] = {}
+        if chat := getattr(state, "openai_serving_chat", None):
+            serving["/v1/chat/completions"] = (
+                TypeAdapter(ChatCompletionRequest),
+                chat.create_chat_completion,
+            )
+        if completion := getattr(state, "openai_serving_completion", None):
+            serving["/v1/completions"] = (
+                TypeAdapter(CompletionRequest),
+                completion.create_completion,
+            )
+        if responses := getattr(state, "openai_serving_responses", None):
+            serving["/v1/responses"] = (TypeAdapter(ResponsesRequest), responses.create_responses)
+        if embedding := getattr(state, "serving_embedding", None):
+            serving["/v1/embeddings"] = (TypeAdapter(EmbeddingRequest), embedding)
+        for each in (chat, responses):
+            if each is not None:
+                # For lines that name no limit. vLLM cuts it to what the context leaves, which a field in the
+                # request would not be: that is refused when it does not fit.
+                each.default_sampling_params["max_tokens"] = self._completion_tokens_default
+        return serving
+
+
+def _insist_on_cancellation() -> None:
+    """vLLM aborts a request whose task is cancelled, and then answers "client disconnected" as if nothing was."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _arguments(model_path: str, served_name: str, engine_args: Mapping[str, Any]) -> list[str]:
+    """vLLM's command line. Ours first: what the catalogue or the operator says goes over it."""
+    arguments = [
+        "--model", model_path, "--served-model-name", served_name,
+        "--enable-prompt-tokens-details", "--scheduling-policy", "priority",
+    ]  # fmt: skip
+    for name, value in engine_args.items():
+        flag = "--" + name.removeprefix("--").replace("_", "-")
+        if value is True:
+            arguments.append(flag)
+        elif value is False:
+            arguments.append(flag.replace("--", "--no-", 1))
+        elif isinstance(value, str):
+            arguments += [flag, value]
+        else:
+            arguments += [flag, json.dumps(value)]
+    return arguments
+
+
+def _counting_into(counters: Counter[str]) -> Callable[[Any, int], StatLoggerBase]:
+    class Counting(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
+        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None: ...
+
+        def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
+            if scheduler_stats is not None:
+                counters["steps"] += 1
+                counters["cache_queries"] += scheduler_stats.prefix_cache_stats.queries
+                counters["cache_hits"] += scheduler_stats.prefix_cache_stats.hits
+                counters["preempted"] += (
+                    iteration_stats.num_preempted_reqs if iteration_stats else 0
+                )
+            if iteration_stats is not None:
+                counters["prompt_tokens"] += iteration_stats.num_prompt_tokens
+                counters["generated_tokens"] += iteration_stats.num_generation_tokens
+                counters["finished_requests"] += len(iteration_stats.finished_requests)
+
+        def log_engine_initialized(self) -> None: ...
+
+    return Counting
+
+
+def _render(answer: Any) -> EngineAnswer:
+    """vLLM answers with a response object, an ErrorResponse, or (embeddings) a finished HTTP response."""
+    if isinstance(answer, ErrorResponse):
+        return EngineAnswer(
+            status_code=answer.error.code, body=answer.model_dump_json(by_alias=True).encode()
+        )
+    if isinstance(answer, Response):
+        body = bytes(answer.body)
+        return EngineAnswer(status_code=answer.status_code, body=body, usage=read_usage(body))
+    body = answer.model_dump_json(by_alias=True).encode()
+    return EngineAnswer(status_code=200, body=body, usage=read_usage(body))
+
+
+def _invalid(error: ValidationError) -> EngineAnswer:
+    """400 for a body that is not what the endpoint takes: the first thing that is wrong with it, and where."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    param = getattr(cause, "parameter", None) or _path(first["loc"])
+    return error_answer(400, f"{param}: {first['msg']}" if param else first["msg"], param=param)
+
+
+def _path(location: Sequence[str | int]) -> str | None:
+    """`messages.0.content` of pydantic's location, without the names of its own union branches."""
+    names = [str(part) for part in location if str(part).replace("_", "").isalnum()]
+    return ".".join(names) or None

@@ -1,0 +1,123 @@
+"""An instance: one engine, the shards that it works on now, and the admission window that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from itertools import count
+
+from offpeak.core.errors import InvalidRequest, NotFound, Unavailable
+from offpeak.core.invocation import ShardOrder, ShardReport
+from offpeak.core.run import RunStatus
+from offpeak.worker.engine import Engine
+from offpeak.worker.ports import WorkerPorts
+from offpeak.worker.run_shard import ShardRun
+from offpeak.worker.settings import WorkerSettings
+from offpeak.worker.window import AdmissionWindow
+
+logger = logging.getLogger(__name__)
+
+
+class Instance:
+    """`model` is the catalogue's id of what the engine serves; `name` is how rows name this worker. `load` makes the
+    engine: on a thread and at the start, for importing vLLM alone takes ten seconds, and pings want an answer."""
+
+    def __init__(
+        self, *, model: str, name: str, load: Callable[[], Engine], ports: WorkerPorts,
+        settings: WorkerSettings,
+    ) -> None:  # fmt: skip
+        self._model = model
+        self._name = name
+        self._load = load
+        self._engine: Engine | None = None
+        self._ports = ports
+        self._settings = settings
+        self._window: AdmissionWindow | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._working: set[ShardRun] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._ages = count()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Returns when the engine can answer. Raises EngineDead when it never will."""
+        self._engine = await asyncio.to_thread(self._load)
+        await self._engine.start()
+        self._window = AdmissionWindow(min(self._engine.window, self._settings.window_max))
+        self._watching = asyncio.create_task(self._watch_runs())
+
+    @property
+    def started(self) -> bool:
+        return self._window is not None
+
+    async def alive(self) -> bool:
+        """Whether the engine has started and can still answer."""
+        return self.started and self._engine is not None and await self._engine.ready()
+
+    async def ready(self) -> bool:
+        """Whether it takes work."""
+        return not self._stopping and await self.alive()
+
+    async def work(self, order: ShardOrder) -> ShardReport:
+        """Runs the order's shard to its report.
+
+        Raises Unavailable when the instance takes no work, InvalidRequest for another model's order, and EngineDead.
+        """
+        if order.model != self._model:
+            raise InvalidRequest(
+                f"This instance serves {self._model}, not {order.model}.", param="model"
+            )
+        if self._engine is None or self._window is None or not await self.ready():
+            raise Unavailable("The instance is not ready.", code="not_ready")
+        shard = ShardRun(
+            order, age=next(self._ages), worker=self._name, engine=self._engine,
+            window=self._window, ports=self._ports, settings=self._settings,
+        )  # fmt: skip
+        self._working.add(shard)
+        self._idle.clear()
+        try:
+            return await shard.run()
+        finally:
+            self._working.discard(shard)
+            if not self._working:
+                self._idle.set()
+
+    def stop(self) -> None:
+        """Takes no more work and ends what it has; `idle` tells when that is done."""
+        self._stopping = True
+        for shard in self._working:
+            shard.stop()
+
+    async def idle(self) -> None:
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._engine is not None:
+            await self._engine.stop()
+
+    def stats(self) -> Mapping[str, int]:
+        engine = self._engine.stats() if self._engine is not None else {}
+        return {"shards_working": len(self._working), **engine}
+
+    async def _watch_runs(self) -> None:
+        """Asks once per run, however many of its shards are here, and ends those of a run that is closing."""
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            for run in {shard.run_of for shard in self._working}:
+                if await self._is_closing(run):
+                    logger.info("run %s.%d is closing", *run)
+                    for shard in self._working:
+                        if shard.run_of == run:
+                            shard.stop()
+
+    async def _is_closing(self, run: tuple[str, int]) -> bool:
+        try:
+            row = await asyncio.to_thread(self._ports.runs.get, *run)
+        except (Unavailable, NotFound) as error:
+            logger.warning("run %s.%d can't be read: %s", *run, error)
+            return False
+        return row.status is RunStatus.CLOSING
