@@ -1,0 +1,130 @@
+"""Synthesises Offpeak's stacks. `cdk synth`, `cdk deploy` and `python app.py` all run this, with this context:
+
+    stage          dev (default), prod, or local (for an emulator: no tracing, no backups, no TLS-only policies)
+    models         the models file (default models.toml)
+    deploy         which of its models get a pool: "all" (default), or ids or pools, comma-separated
+    line_bytes_max the longest request line that is taken (default 1,000,000; a line's body goes to the engine whole)
+    target         whom the Lambda layer is built for: lambda (default), or host (this machine, this Python)
+
+With the CLI, give `-c stage=prod`. A plain `python app.py` takes the same as JSON in CDK_CONTEXT_JSON, and writes to
+CDK_OUTDIR (default cdk.out):
+
+    CDK_CONTEXT_JSON='{"stage": "local", "target": "host"}' CDK_OUTDIR=out python app.py
+
+Either way `cdk.json` gives what isn't given. Paths are relative to this file. No account and no Docker are needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from aws_cdk import App, Tags
+
+from infra.bundles import BundleFailed, Bundles, Target, make_bundles
+from infra.inference import UnfitModel
+from infra.stacks import ApiStack, InferenceStack, LifecycleStack, StorageStack
+from infra.stage import Stage, StageError, stage_named
+from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
+
+ROOT = Path(__file__).resolve().parent
+LINE_BYTES_MAX_DEFAULT = 1_000_000
+LINE_BYTES_MAX_MOST = 64_000_000  # a shard's, and far under what validate_range holds at once
+
+
+class ContextError(ValueError):
+    """A value of the context is wrong; the message says which, and what it takes."""
+
+
+def add_stacks(
+    app: App,
+    *,
+    stage: Stage,
+    models: Sequence[Model],
+    bundles: Bundles,
+    line_bytes_max: int = LINE_BYTES_MAX_DEFAULT,
+) -> None:
+    """Every stack of a stage that serves `models`."""
+    storage = StorageStack(app, stage=stage).storage
+    lifecycle = LifecycleStack(
+        app,
+        stage=stage,
+        storage=storage,
+        models=models,
+        line_bytes_max=line_bytes_max,
+        bundles=bundles,
+    )
+    ApiStack(app, resources=lifecycle.resources, bundles=bundles)
+    for model in models:
+        InferenceStack(
+            app,
+            model=model,
+            resources=lifecycle.resources,
+            notices=lifecycle.notices,
+            bundles=bundles,
+        )
+    Tags.of(app).add("offpeak:stage", stage.name)
+
+
+def read_context(app: App, key: str, default: str) -> str:
+    value = app.node.try_get_context(key)
+    return default if value is None else str(value)
+
+
+def choose_models(catalogue: Catalogue, chosen: str) -> Sequence[Model]:
+    """The models that `chosen` names. Raises ContextError."""
+    if chosen == "all":
+        return catalogue.models
+    names = {name.strip() for name in chosen.split(",")}
+    known = {name for model in catalogue.models for name in (model.id, model.pool)}
+    if unknown := sorted(names - known):
+        raise ContextError(
+            f"deploy={chosen}: models.toml has no model or pool {', '.join(unknown)}."
+        )
+    return [model for model in catalogue.models if names & {model.id, model.pool}]
+
+
+def choose_line_bytes_max(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) <= LINE_BYTES_MAX_MOST:
+        return int(text)
+    raise ContextError(f"line_bytes_max={text}: give 1 to {LINE_BYTES_MAX_MOST} bytes.")
+
+
+def choose_target(name: str) -> Target:
+    for target in get_args(Target):
+        if name == target:
+            return target  # type: ignore[no-any-return]
+    raise ContextError(f"target={name}: give one of {', '.join(get_args(Target))}.")
+
+
+def main() -> None:
+    defaults = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = App(context=defaults, outdir=os.environ.get("CDK_OUTDIR", str(ROOT / "cdk.out")))
+    models_file = ROOT / read_context(app, "models", "models.toml")
+    if not models_file.is_file():
+        raise ContextError(f"models={models_file}: there is no such file.")
+    add_stacks(
+        app,
+        stage=stage_named(read_context(app, "stage", "dev")),
+        models=choose_models(
+            parse_catalogue(models_file.read_text()), read_context(app, "deploy", "all")
+        ),
+        line_bytes_max=choose_line_bytes_max(
+            read_context(app, "line_bytes_max", str(LINE_BYTES_MAX_DEFAULT))
+        ),
+        bundles=make_bundles(
+            ROOT, models=models_file, target=choose_target(read_context(app, "target", "lambda"))
+        ),
+    )
+    app.synth()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (BundleFailed, CatalogueError, ContextError, StageError, UnfitModel) as error:
+        sys.exit(f"app.py: {error}")

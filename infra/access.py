@@ -1,0 +1,241 @@
+"""Who may touch what: every function's rights in one table. Its policy and its environment both follow from it.
+
+Who writes objects of any size also reads them: a multipart upload ends with a look at what came of it.
+What isn't named is refused, and its address isn't in the function's environment either. State is read by key or by
+index, and written by `Changes.commit`: nothing scans a table, and the only rows that go are those of deleted files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Aws
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+
+from infra.stage import Stage
+from infra.storage import TABLES
+
+PROCESS_BATCH = "process-batch"
+ROW_READS = ["dynamodb:GetItem", "dynamodb:Query"]
+ROW_WRITES = ["dynamodb:PutItem"]
+ROW_DELETES = ["dynamodb:DeleteItem"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What one process may touch: tables by name, objects by key prefix."""
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    reads_objects: tuple[str, ...] = ()
+    writes_objects: tuple[str, ...] = ()
+    deletes_objects: tuple[str, ...] = ()
+    asks_dispatch: bool = False
+    starts_batches: bool = False
+    answers_batches: bool = False
+    invokes_endpoints: bool = False
+    announces: bool = False
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(name for name in TABLES if name in {*self.reads, *self.writes, *self.deletes})
+
+    @property
+    def touches_objects(self) -> bool:
+        return bool(self.reads_objects or self.writes_objects or self.deletes_objects)
+
+
+ACCESS: Mapping[str, Access] = {
+    "api": Access(
+        reads=("accounts", "files", "batches", "runs", "shards"),
+        writes=("files", "batches", "runs", "shards", "idempotency"),
+        deletes=("files",),
+        reads_objects=("files/", "uploads/", "results/"),
+        # In results: the errors of a batch that failed at once.
+        writes_objects=("files/", "uploads/", "results/"),
+        deletes_objects=("files/", "uploads/", "results/"),
+        asks_dispatch=True,
+        starts_batches=True,
+        answers_batches=True,
+        announces=True,
+    ),
+    "validate_range": Access(
+        reads=("accounts", "batches"),
+        reads_objects=("files/", "work/"),
+        writes_objects=("work/",),
+    ),
+    "plan_shards": Access(
+        reads=("accounts", "batches", "runs"),
+        writes=("batches", "runs"),
+        reads_objects=("files/", "work/"),  # a duplicate's line is found by reading it
+        writes_objects=("work/", "results/"),
+    ),
+    "release_runs": Access(
+        reads=("batches", "runs", "shards"),
+        writes=("batches", "runs", "shards"),
+        asks_dispatch=True,
+        answers_batches=True,
+    ),
+    "dispatch_shards": Access(
+        reads=("runs", "shards"),
+        writes=("runs", "shards"),
+        reads_objects=("work/",),
+        asks_dispatch=True,
+        invokes_endpoints=True,
+    ),
+    "complete_shard": Access(
+        reads=("batches", "runs", "shards"),
+        writes=("runs", "shards"),
+        reads_objects=("work/",),
+        asks_dispatch=True,
+        answers_batches=True,
+    ),
+    "close_batch": Access(
+        reads=("batches", "runs", "shards"),
+        writes=("batches", "runs", "shards"),
+    ),
+    "harvest_shards": Access(
+        reads=("batches", "runs", "shards"),
+        writes=("shards",),
+        reads_objects=("files/", "work/"),  # a line that never ran gives its custom_id
+        writes_objects=("work/",),
+    ),
+    "finalize_batch": Access(
+        reads=("batches", "runs", "shards"),
+        writes=("files", "batches"),
+        reads_objects=("work/", "results/"),
+        writes_objects=("results/",),
+    ),
+    "announce_batch": Access(
+        reads=("files", "batches"),
+        deletes_objects=("files/",),  # the input, when its file was deleted while the batch ran
+        announces=True,
+    ),
+    "fail_batch": Access(reads=("batches",), writes=("batches",), writes_objects=("results/",)),
+    "expire_files": Access(
+        reads=("files", "batches"),
+        writes=("files",),
+        deletes=("files",),
+        writes_objects=("files/",),  # to abort the upload of one that never was complete
+        deletes_objects=("files/", "results/"),
+    ),
+    "sweep": Access(
+        reads=("batches", "runs", "shards"),
+        writes=("runs", "shards"),
+        asks_dispatch=True,
+        starts_batches=True,
+        answers_batches=True,
+    ),
+}
+
+# The container. Its orders come by invocation and its reports go back by SageMaker.
+WORKER_ACCESS = Access(
+    reads=("runs", "shards"),
+    writes=("shards",),
+    reads_objects=("files/", "work/"),
+    writes_objects=("work/",),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What an Access is an access to."""
+
+    stage: Stage
+    bucket: s3.IBucket
+    tables: Mapping[str, dynamodb.ITable]
+    dispatch_queue: sqs.IQueue
+    event_bus: events.IEventBus
+    pools: tuple[str, ...]
+
+    @property
+    def state_machine_arn(self) -> str:
+        """By name, not by reference: the state machine names its functions, so they can't name it back."""
+        name = self.stage.named(PROCESS_BATCH)
+        return _arn("states", f"stateMachine:{name}")
+
+
+def environment(access: Access, resources: Resources) -> dict[str, str]:
+    """The addresses of what `access` names."""
+    variables = {"OFFPEAK_STAGE": resources.stage.name}
+    for name in access.tables:
+        variables[f"OFFPEAK_TABLE_{name.upper()}"] = resources.tables[name].table_name
+    if access.touches_objects:
+        variables["OFFPEAK_BUCKET"] = resources.bucket.bucket_name
+    if access.starts_batches or access.answers_batches:
+        variables["OFFPEAK_STATE_MACHINE_ARN"] = resources.state_machine_arn
+    if access.asks_dispatch:
+        variables["OFFPEAK_DISPATCH_QUEUE_URL"] = resources.dispatch_queue.queue_url
+    if access.invokes_endpoints:
+        variables["OFFPEAK_ENDPOINT_PREFIX"] = resources.stage.named("")
+    if access.announces:
+        variables["OFFPEAK_EVENT_BUS"] = resources.event_bus.event_bus_name
+    return variables
+
+
+def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
+    """Lets `role` do what `access` names, and nothing else."""
+    for statement in (
+        *_rows(access, resources),
+        *_objects(access, resources.bucket),
+        *_effects(access, resources),
+    ):
+        role.grant_principal.add_to_principal_policy(statement)
+
+
+def _rows(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
+    for name in access.reads:
+        arn = resources.tables[name].table_arn
+        indexes = [f"{arn}/index/{index}" for index in TABLES[name].indexes]
+        yield _allow(ROW_READS, arn, *indexes)
+    for name in access.writes:
+        yield _allow(ROW_WRITES, resources.tables[name].table_arn)
+    for name in access.deletes:
+        yield _allow(ROW_DELETES, resources.tables[name].table_arn)
+
+
+def _objects(access: Access, bucket: s3.IBucket) -> Iterator[iam.PolicyStatement]:
+    def under(prefixes: tuple[str, ...]) -> list[str]:
+        return [bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes]
+
+    if access.reads_objects:
+        yield _allow(["s3:GetObject"], *under(access.reads_objects))
+        # Who may not list gets 403 for a key that isn't there; our ports promise NotFound, so 404 is needed.
+        yield _allow(["s3:ListBucket"], bucket.bucket_arn)
+    if access.writes_objects:
+        yield _allow(["s3:PutObject", "s3:AbortMultipartUpload"], *under(access.writes_objects))
+    if access.deletes_objects:
+        yield _allow(["s3:DeleteObject"], *under(access.deletes_objects))
+
+
+def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
+    if access.asks_dispatch:
+        yield _allow(["sqs:SendMessage"], resources.dispatch_queue.queue_arn)
+    if access.starts_batches:
+        yield _allow(["states:StartExecution"], resources.state_machine_arn)
+    if access.answers_batches:
+        # AWS knows by the token whose state waits; the emulator doesn't, and wants the right for all.
+        owner = "*" if resources.stage.emulated else resources.state_machine_arn
+        yield _allow(["states:SendTaskSuccess"], owner)
+    if access.invokes_endpoints:
+        names = [resources.stage.named(pool) for pool in resources.pools]
+        yield _allow(
+            ["sagemaker:InvokeEndpointAsync"],
+            *(_arn("sagemaker", f"endpoint/{name}") for name in names),
+        )
+    if access.announces:
+        yield _allow(["events:PutEvents"], resources.event_bus.event_bus_arn)
+
+
+def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=actions, resources=list(resources))
+
+
+def _arn(service: str, rest: str) -> str:
+    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{rest}"

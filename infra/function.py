@@ -1,0 +1,91 @@
+"""One Lambda function with its role, its log group and its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.access import ACCESS, Resources, environment, grant
+from infra.bundles import Bundles
+
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+ARCHITECTURE = lambda_.Architecture.ARM_64
+
+
+class Assets(Construct):
+    """The code of all functions and the layer with what they depend on: once a stack, since an export of the one
+    stack's layer version could not change while the other uses it."""
+
+    def __init__(self, scope: Construct, id: str, *, bundles: Bundles) -> None:
+        super().__init__(scope, id)
+        self.code = lambda_.Code.from_asset(str(bundles.code))
+        self.layer = lambda_.LayerVersion(
+            self,
+            "Dependencies",
+            code=lambda_.Code.from_asset(str(bundles.layer)),
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[ARCHITECTURE],
+            description="What requirements-lambda.txt locks",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Memory decides the share of a CPU: 1,769 MB is one."""
+
+    memory_mb: int
+    timeout_seconds: int
+
+
+class Function(Construct):
+    """The function whose handler is `lambdas/{folder}/handler.py`, with the rights that ACCESS gives it.
+
+    Its environment holds the addresses of what it may touch, and `settings`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        folder: str,
+        size: Size,
+        assets: Assets,
+        resources: Resources,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        stage = resources.stage
+        name = stage.named(folder.replace("_", "-"))
+        access = ACCESS[folder]
+        log_group = logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{name}",
+            retention=stage.log_retention,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(self.role)
+        grant(self.role, access, resources)
+        self.resource = lambda_.Function(
+            self,
+            "Function",
+            function_name=name,
+            handler=f"lambdas.{folder}.handler.handler",
+            code=assets.code,
+            layers=[assets.layer],
+            runtime=RUNTIME,
+            architecture=ARCHITECTURE,
+            memory_size=size.memory_mb,
+            timeout=Duration.seconds(size.timeout_seconds),
+            role=self.role,
+            log_group=log_group,
+            environment={**environment(access, resources), **(settings or {})},
+        )

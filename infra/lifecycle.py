@@ -1,0 +1,189 @@
+"""What carries a batch from its creation to its end: the functions, the state machine, the queues and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.access import PROCESS_BATCH, Resources
+from infra.function import Assets, Function, Size
+from infra.process_batch import ProcessBatch
+from infra.stage import Stage
+
+RECEIVES_MAX = 5
+SWEEP_MINUTES = 1
+EXPIRY_MINUTES = 5
+DEAD_DAYS = 14
+# Who asks for dispatch has just changed a row, and the dispatcher reads an index that follows a moment later.
+INDEX_LAG_SECONDS = 1
+
+# A range is 64 MiB and ingest runs at the speed of one core, so one whole vCPU and no more. Planning and closing hold
+# sorted hashes or a run's rows; finalising of the largest output is 10,000 part copies, made a few at a time.
+SIZES: Mapping[str, Size] = {
+    "validate_range": Size(memory_mb=1_769, timeout_seconds=600),
+    "plan_shards": Size(memory_mb=3_008, timeout_seconds=900),
+    "release_runs": Size(memory_mb=512, timeout_seconds=60),
+    "dispatch_shards": Size(memory_mb=512, timeout_seconds=60),
+    "complete_shard": Size(memory_mb=512, timeout_seconds=60),
+    "close_batch": Size(memory_mb=1_024, timeout_seconds=300),
+    "harvest_shards": Size(memory_mb=1_769, timeout_seconds=900),
+    "finalize_batch": Size(memory_mb=1_769, timeout_seconds=900),
+    "announce_batch": Size(memory_mb=256, timeout_seconds=30),
+    "fail_batch": Size(memory_mb=256, timeout_seconds=60),
+    "sweep": Size(memory_mb=512, timeout_seconds=55),  # the next sweep starts after 60
+    "expire_files": Size(memory_mb=512, timeout_seconds=240),
+}
+
+
+class Queues(Construct):
+    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices."""
+
+    def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
+        super().__init__(scope, id)
+        # Twice the function's time, not the usual six times: while a record is in flight its pool's group stands still.
+        self.dispatch = self._queue(
+            stage,
+            "Dispatch",
+            "dispatch.fifo",
+            visibility_seconds=2 * SIZES["dispatch_shards"].timeout_seconds,
+        )
+        self.shard_ended = self._queue(
+            stage,
+            "ShardEnded",
+            "shard-ended",
+            visibility_seconds=6 * SIZES["complete_shard"].timeout_seconds,
+        )
+
+    def _queue(self, stage: Stage, id: str, name: str, *, visibility_seconds: int) -> sqs.Queue:
+        fifo = True if name.endswith(".fifo") else None
+        stem = name.removesuffix(".fifo")
+        dead = sqs.Queue(
+            self,
+            f"{id}Dead",
+            queue_name=stage.named(f"{stem}-dead{'.fifo' if fifo else ''}"),
+            fifo=fifo,
+            retention_period=Duration.days(DEAD_DAYS),
+            enforce_ssl=not stage.emulated,
+        )
+        return sqs.Queue(
+            self,
+            id,
+            queue_name=stage.named(name),
+            fifo=fifo,
+            visibility_timeout=Duration.seconds(visibility_seconds),
+            delivery_delay=Duration.seconds(INDEX_LAG_SECONDS)
+            if fifo and not stage.emulated
+            else None,
+            enforce_ssl=not stage.emulated,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=RECEIVES_MAX),
+        )
+
+
+class Notices(Construct):
+    """The topics that every endpoint publishes to when an invocation ends, on their way to one queue."""
+
+    def __init__(self, scope: Construct, id: str, *, stage: Stage, queue: sqs.IQueue) -> None:
+        super().__init__(scope, id)
+        self.success = self._topic(stage, "Success", "shard-success", queue)
+        self.failure = self._topic(stage, "Failure", "shard-failure", queue)
+
+    def _topic(self, stage: Stage, id: str, name: str, queue: sqs.IQueue) -> sns.Topic:
+        topic = sns.Topic(
+            self, id, topic_name=stage.named(name), enforce_ssl=None if stage.emulated else True
+        )
+        topic.add_subscription(subscriptions.SqsSubscription(queue, raw_message_delivery=True))
+        return topic
+
+
+class Lifecycle(Construct):
+    """`functions` by folder; `state_machine`; and the events that call what the state machine doesn't."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        assets: Assets,
+        resources: Resources,
+        queues: Queues,
+        line_bytes_max: int,
+    ) -> None:
+        super().__init__(scope, id)
+        settings = {"validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)}}
+        self.functions = {
+            folder: Function(
+                self,
+                _camel(folder),
+                folder=folder,
+                size=size,
+                assets=assets,
+                resources=resources,
+                settings=settings.get(folder),
+            )
+            for folder, size in SIZES.items()
+        }
+        self.state_machine = self._state_machine(resources.stage)
+        self._listen("dispatch_shards", queues.dispatch)
+        self._listen("complete_shard", queues.shard_ended)
+        self._every(resources.stage, "sweep", SWEEP_MINUTES)
+        self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
+
+    def _state_machine(self, stage: Stage) -> sfn.StateMachine:
+        name = stage.named(PROCESS_BATCH)
+        states = ProcessBatch(
+            self,
+            "ProcessBatch",
+            functions={folder: each.resource for folder, each in self.functions.items()},
+        )
+        return sfn.StateMachine(
+            self,
+            "StateMachine",
+            state_machine_name=name,
+            definition_body=sfn.DefinitionBody.from_chainable(states.chain),
+            tracing_enabled=not stage.emulated,
+            logs=sfn.LogOptions(
+                destination=logs.LogGroup(
+                    self,
+                    "StateMachineLogs",
+                    log_group_name=f"/aws/vendedlogs/states/{name}",
+                    retention=stage.log_retention,
+                    removal_policy=RemovalPolicy.DESTROY,
+                ),
+                level=sfn.LogLevel.ERROR,
+                include_execution_data=False,
+            ),
+        )
+
+    def _listen(self, folder: str, queue: sqs.IQueue) -> None:
+        self.functions[folder].resource.add_event_source(
+            sources.SqsEventSource(queue, batch_size=10, report_batch_item_failures=True)
+        )
+
+    def _every(self, stage: Stage, folder: str, minutes: int) -> None:
+        events.Rule(
+            self,
+            f"Every{_camel(folder)}",
+            rule_name=stage.named(folder.replace("_", "-")),
+            schedule=events.Schedule.rate(Duration.minutes(minutes)),
+            targets=[
+                targets.LambdaFunction(
+                    self.functions[folder].resource,
+                    retry_attempts=0,  # the next time is the retry
+                    max_event_age=Duration.minutes(minutes),
+                )
+            ],
+        )
+
+
+def _camel(folder: str) -> str:
+    return "".join(word.capitalize() for word in folder.split("_"))

@@ -1,0 +1,175 @@
+"""The life of a batch as a chain of states, each named as the function it calls.
+
+    ValidateInput ──► PlanShards ──► Planned ── run ──────► RunShards ──┐   (waits for its task token)
+      │ fault           │ fault         ├────── close ──────────────────┤
+      └──► FailBatch ◄──┘               └────── announce ───┐           ▼
+               │                                            │        CloseBatch ──► HarvestShards ──► FinalizeBatch
+               └────────────────────────────────────────────┴──► AnnounceBatch ◄──────────────────────────┘
+
+Retry and Catch are for faults: failed, cancelled and expired batches arrive as data and take the road of done ones.
+ValidateInput and HarvestShards are inline Maps: the first over the input's byte ranges, the second over what lacks
+results. Rows and objects carry everything else; a state's data are ids and a few hundred small numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Duration
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+RANGES_AT_ONCE_MAX = 40
+HARVESTS_AT_ONCE_MAX = 40
+# Over the longest window (7 days) and its grace: only a batch that the sweep forgot meets it.
+RUN_DAYS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often a fault is tried again. Delays double from a second, with full jitter."""
+
+    attempts: int
+    delay_seconds_max: int
+
+
+# Before any work is done a caller should rather hear of a fault soon. Afterwards results are at stake: an hour of a
+# broken dependency must not lose them.
+BRIEF = Patience(attempts=4, delay_seconds_max=10)
+LONG = Patience(attempts=20, delay_seconds_max=300)
+
+_BATCH = {
+    "account_id": sfn.JsonPath.string_at("$.account_id"),
+    "batch_id": sfn.JsonPath.string_at("$.batch_id"),
+}
+
+
+class ProcessBatch(Construct):
+    """The states over `functions`, which go by their folders' names. `chain` begins at ValidateInput."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, functions: Mapping[str, lambda_.IFunction]
+    ) -> None:
+        super().__init__(scope, id)
+        self._functions = functions
+
+        validate = self._validate_input()
+        plan = self._plan_shards()
+        run = self._run_shards()
+        close = self._close_batch()
+        harvest = self._harvest_shards()
+        finalize = self._call("FinalizeBatch", "finalize_batch", LONG)
+        announce = self._call("AnnounceBatch", "announce_batch", LONG)
+        fail = self._call("FailBatch", "fail_batch", LONG)
+
+        validate.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
+        plan.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
+        fail.next(announce)
+        run.add_catch(close, errors=[sfn.Errors.TIMEOUT], result_path=sfn.JsonPath.DISCARD)
+        run.next(close)
+        close.next(harvest).next(finalize).next(announce)
+        self.chain = validate.next(plan).next(
+            sfn.Choice(self, "Planned", state_name="Planned")
+            .when(sfn.Condition.string_equals("$.plan.next", "run"), run)
+            .when(sfn.Condition.string_equals("$.plan.next", "close"), close)
+            .when(sfn.Condition.string_equals("$.plan.next", "announce"), announce)
+            .otherwise(sfn.Fail(self, "UnknownPlan", state_name="UnknownPlan", error="UnknownPlan"))
+        )
+
+    def _validate_input(self) -> sfn.Map:
+        each = self._call("ValidateRange", "validate_range", BRIEF, payload="$")
+        return sfn.Map(
+            self,
+            "ValidateInput",
+            state_name="ValidateInput",
+            items_path="$.ranges",
+            item_selector={**_BATCH, **_of_each("index", "start", "stop")},
+            max_concurrency=RANGES_AT_ONCE_MAX,
+            result_path=sfn.JsonPath.DISCARD,
+        ).item_processor(each)
+
+    def _plan_shards(self) -> tasks.LambdaInvoke:
+        ranges = sfn.JsonPath.array_length(sfn.JsonPath.string_at("$.ranges"))
+        return self._call(
+            "PlanShards",
+            "plan_shards",
+            BRIEF,
+            payload={**_BATCH, "ranges": ranges},
+            keep="next",
+            at="$.plan",
+        )
+
+    def _run_shards(self) -> tasks.LambdaInvoke:
+        state = tasks.LambdaInvoke(
+            self,
+            "RunShards",
+            state_name="RunShards",
+            lambda_function=self._functions["release_runs"],
+            integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
+            payload=sfn.TaskInput.from_object({**_BATCH, "task_token": sfn.JsonPath.task_token}),
+            task_timeout=sfn.Timeout.duration(Duration.days(RUN_DAYS_MAX)),
+            result_path=sfn.JsonPath.DISCARD,
+            retry_on_service_exceptions=False,
+        )
+        # The backstop is no fault: it ends the wait, and what has no result by then is harvested like any other rest.
+        state.add_retry(errors=[sfn.Errors.TIMEOUT], max_attempts=0)
+        return _retried(state, LONG)
+
+    def _close_batch(self) -> tasks.LambdaInvoke:
+        return self._call("CloseBatch", "close_batch", LONG, keep="harvest", at="$.closed")
+
+    def _harvest_shards(self) -> sfn.Map:
+        each = self._call("HarvestChunk", "harvest_shards", LONG, payload="$")
+        return sfn.Map(
+            self,
+            "HarvestShards",
+            state_name="HarvestShards",
+            items_path="$.closed.harvest",
+            item_selector={**_BATCH, **_of_each("run", "first", "last")},
+            max_concurrency=HARVESTS_AT_ONCE_MAX,
+            result_path=sfn.JsonPath.DISCARD,
+        ).item_processor(each)
+
+    def _call(
+        self,
+        state: str,
+        folder: str,
+        patience: Patience,
+        *,
+        payload: str | Mapping[str, object] = _BATCH,
+        keep: str | None = None,
+        at: str = sfn.JsonPath.DISCARD,
+    ) -> tasks.LambdaInvoke:
+        """A state that calls a function. Of its answer the field `keep` is kept, in an object at `at`."""
+        invoke = tasks.LambdaInvoke(
+            self,
+            state,
+            state_name=state,
+            lambda_function=self._functions[folder],
+            payload=sfn.TaskInput.from_json_path_at(payload)
+            if isinstance(payload, str)
+            else sfn.TaskInput.from_object(payload),
+            result_selector={keep: sfn.JsonPath.object_at(f"$.Payload.{keep}")} if keep else None,
+            result_path=at,
+            retry_on_service_exceptions=False,
+        )
+        return _retried(invoke, patience)
+
+
+def _retried(state: tasks.LambdaInvoke, patience: Patience) -> tasks.LambdaInvoke:
+    state.add_retry(
+        errors=[sfn.Errors.ALL],
+        interval=Duration.seconds(1),
+        backoff_rate=2,
+        max_attempts=patience.attempts,
+        max_delay=Duration.seconds(patience.delay_seconds_max),
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+    return state
+
+
+def _of_each(*names: str) -> dict[str, str]:
+    return {name: sfn.JsonPath.string_at(f"$$.Map.Item.Value.{name}") for name in names}

@@ -1,0 +1,110 @@
+"""The stacks: they compose constructs and grant, and decide nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_events as events
+from constructs import Construct
+
+from infra.access import Resources
+from infra.api import Api
+from infra.bundles import Bundles
+from infra.function import Assets
+from infra.inference import Pool
+from infra.lifecycle import Lifecycle, Notices, Queues
+from infra.stage import Stage
+from infra.storage import Storage
+from offpeak.core.catalogue import Model
+
+
+class StorageStack(Stack):
+    """State. It outlives every deployment of the rest."""
+
+    def __init__(self, scope: Construct, *, stage: Stage) -> None:
+        super().__init__(scope, stage.named("storage"), description="Offpeak: bucket and tables")
+        self.storage = Storage(self, "Storage", stage=stage)
+        CfnOutput(self, "BucketName", value=self.storage.bucket.bucket_name)
+
+
+class LifecycleStack(Stack):
+    """From a batch's creation to its end. It knows the pools, since their endpoints are invoked from here."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        storage: Storage,
+        models: Sequence[Model],
+        line_bytes_max: int,
+        bundles: Bundles,
+    ) -> None:
+        super().__init__(scope, stage.named("lifecycle"), description="Offpeak: process_batch")
+        queues = Queues(self, "Queues", stage=stage)
+        self.notices = Notices(self, "Notices", stage=stage, queue=queues.shard_ended)
+        self.resources = Resources(
+            stage=stage,
+            bucket=storage.bucket,
+            tables=storage.tables,
+            dispatch_queue=queues.dispatch,
+            event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
+            pools=tuple(model.pool for model in models),
+        )
+        lifecycle = Lifecycle(
+            self,
+            "Lifecycle",
+            assets=Assets(self, "Assets", bundles=bundles),
+            resources=self.resources,
+            queues=queues,
+            line_bytes_max=line_bytes_max,
+        )
+        CfnOutput(self, "StateMachineArn", value=lifecycle.state_machine.state_machine_arn)
+
+
+class ApiStack(Stack):
+    """The HTTPS door."""
+
+    def __init__(self, scope: Construct, *, resources: Resources, bundles: Bundles) -> None:
+        super().__init__(scope, resources.stage.named("api"), description="Offpeak: HTTPS API")
+        api = Api(self, "Api", assets=Assets(self, "Assets", bundles=bundles), resources=resources)
+        CfnOutput(self, "BaseUrl", value=api.rest_api.url, description="Without /v1")
+        CfnOutput(self, "RestApiId", value=api.rest_api.rest_api_id)
+        CfnOutput(self, "StageName", value=api.rest_api.deployment_stage.stage_name)
+
+
+class InferenceStack(Stack):
+    """One model's pool. A stack of its own: models come, go and fail one by one."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        model: Model,
+        resources: Resources,
+        notices: Notices,
+        bundles: Bundles,
+    ) -> None:
+        super().__init__(
+            scope,
+            resources.stage.named(f"inference-{model.pool}"),
+            description=f"Offpeak: {model.id}",
+        )
+        image = ecr_assets.DockerImageAsset(
+            self,
+            "Image",
+            directory=str(bundles.container),
+            file="containers/vllm/Dockerfile",
+            platform=ecr_assets.Platform.LINUX_AMD64,
+        )
+        Pool(
+            self,
+            "Pool",
+            model=model,
+            image=image,
+            resources=resources,
+            success=notices.success,
+            failure=notices.failure,
+        )

@@ -1,0 +1,144 @@
+"""Where state lives: one bucket, and a table for each kind of row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.stage import Stage
+
+ABANDONED_MULTIPART_DAYS = 2
+WORK_DAYS = (
+    14  # the longest window is 7 days; the rest is for whoever looks into a batch that went wrong
+)
+UPLOAD_PARTS_DAYS = 2  # an upload lives an hour
+ACCESS_LOG_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A DynamoDB key, or an index: its partition and sort attributes. Attribute types are `S` or `N`."""
+
+    partition: tuple[str, str]
+    sort: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    key: Key
+    indexes: Mapping[str, Key]
+    expires: bool = False
+
+
+# All indexes are sparse or small, and project everything: no reader goes back to the table for the rest of a row.
+TABLES = {
+    "accounts": Schema(
+        key=Key(("pk", "S")), indexes={"keys": Key(("account_id", "S"), ("id", "S"))}
+    ),
+    "files": Schema(
+        key=Key(("account_id", "S"), ("id", "S")),
+        indexes={"expiring": Key(("expiring", "S"), ("expires_at", "N"))},
+        expires=True,
+    ),
+    "batches": Schema(
+        key=Key(("account_id", "S"), ("id", "S")),
+        indexes={"open": Key(("open", "S"), ("open_key", "S"))},
+    ),
+    "runs": Schema(
+        key=Key(("batch_id", "S"), ("number", "N")),
+        indexes={"ready": Key(("ready_pool", "S"), ("deadline", "N"))},
+    ),
+    "shards": Schema(
+        key=Key(("run_id", "S"), ("number", "N")),
+        indexes={"open": Key(("open_pool", "S"), ("shard_id", "S"))},
+    ),
+    "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
+}
+
+
+class Storage(Construct):
+    """`bucket`, and `tables` by the name of what they hold."""
+
+    def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
+        super().__init__(scope, id)
+        self.bucket = self._bucket(stage)
+        self.tables: Mapping[str, dynamodb.Table] = {
+            name: self._table(stage, name, schema) for name, schema in TABLES.items()
+        }
+
+    def _bucket(self, stage: Stage) -> s3.Bucket:
+        name = f"{stage.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"
+        return s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=name,
+            enforce_ssl=not stage.emulated,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=stage.removal_policy,
+            server_access_logs_bucket=None if stage.emulated else self._log_bucket(stage, name),
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="abandoned-multipart",
+                    abort_incomplete_multipart_upload_after=Duration.days(ABANDONED_MULTIPART_DAYS),
+                ),
+                s3.LifecycleRule(id="work", prefix="work/", expiration=Duration.days(WORK_DAYS)),
+                s3.LifecycleRule(
+                    id="upload-parts",
+                    prefix="uploads/",
+                    expiration=Duration.days(UPLOAD_PARTS_DAYS),
+                ),
+            ],
+        )
+
+    def _log_bucket(self, stage: Stage, name: str) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            bucket_name=f"{name}-logs",
+            enforce_ssl=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            removal_policy=stage.removal_policy,
+            lifecycle_rules=[
+                s3.LifecycleRule(id="old-logs", expiration=Duration.days(ACCESS_LOG_DAYS))
+            ],
+        )
+
+    def _table(self, stage: Stage, name: str, schema: Schema) -> dynamodb.Table:
+        table = dynamodb.Table(
+            self,
+            name.capitalize(),
+            table_name=stage.named(name),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            partition_key=_attribute(schema.key.partition),
+            sort_key=_attribute(schema.key.sort) if schema.key.sort else None,
+            time_to_live_attribute="ttl" if schema.expires else None,
+            deletion_protection=stage.deletion_protection,
+            removal_policy=stage.removal_policy,
+            point_in_time_recovery_specification=None
+            if stage.emulated
+            else dynamodb.PointInTimeRecoverySpecification(point_in_time_recovery_enabled=True),
+        )
+        for index, key in schema.indexes.items():
+            table.add_global_secondary_index(
+                index_name=index,
+                partition_key=_attribute(key.partition),
+                sort_key=_attribute(key.sort) if key.sort else None,
+                projection_type=dynamodb.ProjectionType.ALL,
+            )
+        return table
+
+
+_TYPES = {"S": dynamodb.AttributeType.STRING, "N": dynamodb.AttributeType.NUMBER}
+
+
+def _attribute(named: tuple[str, str]) -> dynamodb.Attribute:
+    name, kind = named
+    return dynamodb.Attribute(name=name, type=_TYPES[kind])

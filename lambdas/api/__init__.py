@@ -1,0 +1,1 @@
+"""The HTTP API: one function, a router for each dialect's nouns."""

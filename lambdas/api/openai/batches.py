@@ -1,0 +1,91 @@
+"""`/v1/batches`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from lambdas.api.call import Call, Route, json_response
+from lambdas.api.openai.files import seconds
+from lambdas.api.ports import Ports
+from offpeak.core.batch import Batch
+from offpeak.steps.cancel_batch import cancel_batch
+from offpeak.steps.create_batch import NewBatch, create_batch
+from offpeak.steps.show_batch import show_batch
+from offpeak.wire.openai.bodies import CreateBatchBody, parse_json
+from offpeak.wire.openai.listing import parse_listing, render_list
+from offpeak.wire.openai.objects import render_batch
+
+PAGE_BATCHES = 20
+PAGE_BATCHES_MAX = 100
+
+
+class BatchRoutes:
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", "/v1/batches", self.create),
+            Route("GET", "/v1/batches", self.list),
+            Route("GET", "/v1/batches/<batch_id>", self.show),
+            Route("POST", "/v1/batches/<batch_id>/cancel", self.cancel),
+        )
+
+    def create(self, call: Call) -> Response[str]:
+        ports = self._ports
+        body = parse_json(CreateBatchBody, call.body)
+        batch = create_batch(
+            call.account,
+            NewBatch(
+                input_file_id=body.input_file_id,
+                endpoint=body.endpoint,
+                completion_window=body.completion_window,
+                on_invalid=body.on_invalid,
+                metadata=None if body.metadata is None else dict(body.metadata),
+                output_expires_after=seconds(body.output_expires_after),
+            ),
+            idempotency_key=call.idempotency_key,
+            clock=ports.clock,
+            writer=ports.writer,
+            changes=ports.changes,
+            files=ports.files,
+            batches=ports.batches,
+            idempotency=ports.idempotency,
+            workflows=ports.workflows,
+            announcements=ports.announcements,
+            catalogue=ports.catalogue,
+        )
+        return json_response(self._render(batch))
+
+    def list(self, call: Call) -> Response[str]:
+        listing = parse_listing(call.query, limit_default=PAGE_BATCHES, limit_max=PAGE_BATCHES_MAX)
+        page = self._ports.batches.list(call.account.id, limit=listing.limit, after=listing.after)
+        return json_response(render_list(map(self._render, page.rows), page.has_more))
+
+    def show(self, call: Call, batch_id: str) -> Response[str]:
+        return json_response(self._render(self._ports.batches.get(call.account.id, batch_id)))
+
+    def cancel(self, call: Call, batch_id: str) -> Response[str]:
+        ports = self._ports
+        batch = cancel_batch(
+            call.account.id,
+            batch_id,
+            clock=ports.clock,
+            batches=ports.batches,
+            runs=ports.runs,
+            shards=ports.shards,
+            changes=ports.changes,
+            workflows=ports.workflows,
+            dispatches=ports.dispatches,
+        )
+        return json_response(self._render(batch))
+
+    def _render(self, batch: Batch) -> dict[str, Any]:
+        ports = self._ports
+        shown = show_batch(batch, reader=ports.reader, runs=ports.runs, shards=ports.shards)
+        errors = None if shown.errors is None else json.loads(shown.errors)
+        return render_batch(batch, counts=shown.counts, usage=shown.usage, errors=errors)

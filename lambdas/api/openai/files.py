@@ -1,0 +1,182 @@
+"""`/v1/files`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aws_lambda_powertools.event_handler import Response
+
+from lambdas.api.call import Call, Route, json_response, redirect
+from lambdas.api.ports import Ports
+from offpeak.core.errors import InvalidRequest, StateConflict
+from offpeak.core.file import FileStatus
+from offpeak.steps.begin_file import begin_file
+from offpeak.steps.complete_file import complete_file
+from offpeak.steps.create_file import NewFile, create_file
+from offpeak.steps.delete_file import delete_file
+from offpeak.steps.find_file import find_file
+from offpeak.steps.list_files import list_files
+from offpeak.wire.openai.bodies import (
+    BeginFileBody,
+    CompleteFileBody,
+    ExpiresAfter,
+    parse_fields,
+    parse_json,
+)
+from offpeak.wire.openai.form import FormFile, parse_form
+from offpeak.wire.openai.listing import parse_listing, render_list
+from offpeak.wire.openai.objects import render_deleted_file, render_file, render_pending_file
+
+DOWNLOAD_SECONDS = 3_600
+PAGE_FILES_MAX = 10_000
+
+
+class FileRoutes:
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", "/v1/files", self.create),
+            Route("GET", "/v1/files", self.list),
+            Route("GET", "/v1/files/<file_id>", self.show),
+            Route("DELETE", "/v1/files/<file_id>", self.delete),
+            Route("GET", "/v1/files/<file_id>/content", self.content),
+            Route("POST", "/v1/files/<file_id>/complete", self.complete),
+        )
+
+    def create(self, call: Call) -> Response[str]:
+        """A multipart form carries the bytes; a JSON body announces them."""
+        content_type = call.headers.get("content-type", "")
+        if content_type.lower().startswith("application/json"):
+            return self._begin(call)
+        return self._create(call, content_type)
+
+    def _create(self, call: Call, content_type: str) -> Response[str]:
+        ports = self._ports
+        form = parse_form(call.body, content_type)
+        sent = only_file(form.files, "file")
+        fields = parse_fields(form.fields, sent.filename)
+        file = create_file(
+            call.account,
+            NewFile(
+                filename=fields.filename,
+                purpose=fields.purpose,
+                expires_after=seconds(fields.expires_after),
+            ),
+            sent.content,
+            idempotency_key=call.idempotency_key,
+            clock=ports.clock,
+            writer=ports.writer,
+            changes=ports.changes,
+            files=ports.files,
+            idempotency=ports.idempotency,
+        )
+        return json_response(render_file(file))
+
+    def _begin(self, call: Call) -> Response[str]:
+        ports = self._ports
+        body = parse_json(BeginFileBody, call.body)
+        begun = begin_file(
+            call.account,
+            NewFile(
+                filename=body.filename,
+                purpose=body.purpose,
+                expires_after=seconds(body.expires_after),
+            ),
+            body.bytes,
+            idempotency_key=call.idempotency_key,
+            clock=ports.clock,
+            multipart=ports.multipart,
+            presigner=ports.presigner,
+            changes=ports.changes,
+            files=ports.files,
+            idempotency=ports.idempotency,
+        )
+        if begun.file.status is not FileStatus.PENDING:
+            return json_response(render_file(begun.file))
+        return json_response(
+            render_pending_file(
+                begun.file,
+                part_bytes=begun.part_bytes,
+                part_urls=begun.part_urls,
+                urls_expire_at=begun.urls_expire_at,
+            )
+        )
+
+    def complete(self, call: Call, file_id: str) -> Response[str]:
+        ports = self._ports
+        body = parse_json(CompleteFileBody, call.body)
+        etags = {part.part_number: part.etag for part in body.parts}
+        if len(etags) != len(body.parts):
+            raise InvalidRequest(
+                "'parts' names a part twice.", param="parts", code="duplicate_part"
+            )
+        file = complete_file(
+            call.account.id,
+            file_id,
+            etags,
+            clock=ports.clock,
+            reader=ports.reader,
+            writer=ports.writer,
+            multipart=ports.multipart,
+            changes=ports.changes,
+            files=ports.files,
+        )
+        return json_response(render_file(file))
+
+    def list(self, call: Call) -> Response[str]:
+        listing = parse_listing(call.query, limit_default=PAGE_FILES_MAX, limit_max=PAGE_FILES_MAX)
+        page = list_files(
+            call.account.id,
+            limit=listing.limit,
+            after=listing.after,
+            purpose=listing.purpose,
+            ascending=listing.ascending,
+            clock=self._ports.clock,
+            files=self._ports.files,
+        )
+        return json_response(render_list(map(render_file, page.rows), page.has_more))
+
+    def show(self, call: Call, file_id: str) -> Response[str]:
+        file = find_file(call.account.id, file_id, clock=self._ports.clock, files=self._ports.files)
+        return json_response(render_file(file))
+
+    def delete(self, call: Call, file_id: str) -> Response[str]:
+        ports = self._ports
+        delete_file(
+            call.account.id,
+            file_id,
+            clock=ports.clock,
+            writer=ports.writer,
+            multipart=ports.multipart,
+            changes=ports.changes,
+            files=ports.files,
+            batches=ports.batches,
+        )
+        return json_response(render_deleted_file(file_id))
+
+    def content(self, call: Call, file_id: str) -> Response[str]:
+        file = find_file(call.account.id, file_id, clock=self._ports.clock, files=self._ports.files)
+        if file.status is FileStatus.PENDING:
+            raise StateConflict(f"File {file.id} is not complete yet.", code="file_not_complete")
+        url = self._ports.presigner.download_url(file.key, DOWNLOAD_SECONDS, file.filename)
+        return redirect(url)
+
+
+def only_file(files: Mapping[str, FormFile], name: str) -> FormFile:
+    """The form's one file. Raises InvalidRequest."""
+    unknown = next((other for other in files if other != name), None)
+    if unknown is not None:
+        raise InvalidRequest(
+            f"Unknown parameter: '{unknown[:80]}'.", param=unknown[:80], code="unknown_parameter"
+        )
+    if name not in files:
+        raise InvalidRequest(
+            f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+        )
+    return files[name]
+
+
+def seconds(expires_after: ExpiresAfter | None) -> int | None:
+    return None if expires_after is None else expires_after.seconds

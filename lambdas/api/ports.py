@@ -1,0 +1,59 @@
+"""What the API needs of the world: `Aws` has it, and so has anything else with these attributes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from offpeak.core.catalogue import Catalogue
+from offpeak.core.ports import (
+    Accounts,
+    Announcements,
+    Batches,
+    Changes,
+    Clock,
+    Dispatches,
+    Files,
+    Idempotency,
+    Multipart,
+    Presigner,
+    Reader,
+    Runs,
+    Shards,
+    Workflows,
+    Writer,
+)
+
+
+class Ports(Protocol):
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def reader(self) -> Reader: ...
+    @property
+    def writer(self) -> Writer: ...
+    @property
+    def multipart(self) -> Multipart: ...
+    @property
+    def presigner(self) -> Presigner: ...
+    @property
+    def changes(self) -> Changes: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def batches(self) -> Batches: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def shards(self) -> Shards: ...
+    @property
+    def idempotency(self) -> Idempotency: ...
+    @property
+    def workflows(self) -> Workflows: ...
+    @property
+    def dispatches(self) -> Dispatches: ...
+    @property
+    def announcements(self) -> Announcements: ...
+    @property
+    def catalogue(self) -> Catalogue: ...

@@ -1,0 +1,26 @@
+"""The state FinalizeBatch: `{"account_id", "batch_id"}`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from offpeak.aws.connect import Aws
+from offpeak.steps.finalize_batch import finalize_batch
+
+logger = Logger(service="finalize_batch")
+aws = Aws.from_environment()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    logger.append_keys(batch_id=event["batch_id"])
+    batch = finalize_batch(
+        event["account_id"], event["batch_id"], clock=aws.clock, reader=aws.reader,
+        writer=aws.writer, multipart=aws.multipart, batches=aws.batches, runs=aws.runs,
+        shards=aws.shards, changes=aws.changes,
+    )  # fmt: skip
+    logger.info("ended", extra={"status": batch.status, "counts": asdict(batch.counts)})
