@@ -1,0 +1,1 @@
+"""`offpeak …`: batches over the API, keys over the tables."""

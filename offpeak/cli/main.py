@@ -1,0 +1,40 @@
+"""The entry point of `offpeak`: the commands, and every error as one sentence."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from offpeak.cli import batches, files, keys
+from offpeak.cli.errors import CliError
+from offpeak.cli.show import say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Batches of LLM requests, in your own AWS account.",
+)
+app.command()(batches.submit)
+app.command()(batches.status)
+app.command()(batches.results)
+app.command()(batches.cancel)
+app.command("list")(batches.list_batches)
+app.command()(batches.models)
+app.add_typer(files.app, name="files")
+app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Runs one command and exits: 0 it worked, 1 it did not, 2 the command line is wrong, 130 Ctrl-C."""
+    try:
+        app(prog_name="offpeak")
+    except CliError as error:
+        say(f"offpeak: {error.message}")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Answers for people and for pipes: tables on a terminal, tab-separated lines and JSON elsewhere.
+
+Data goes to stdout, everything said about it to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+ERRORS_SHOWN_MAX = 10
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
+
+
+def say(message: str) -> None:
+    """A sentence for the person, never part of the data."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def show_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table, or tab-separated lines without a heading when stdout is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)
+
+
+def show_batch(batch: Mapping[str, Any]) -> None:
+    """One batch, a field a line; fields that say nothing yet are left out."""
+    fields = [(name, value) for name, value in _batch_fields(batch) if value]
+    for name, value in fields:
+        print(f"{name:<12} {value}")
+    errors = (batch.get("errors") or {}).get("data", [])
+    for error in errors[:ERRORS_SHOWN_MAX]:
+        where = f"line {error['line']}: " if error.get("line") is not None else ""
+        print(f"{'error':<12} {where}{error['message']} ({error['code']})")
+    if len(errors) > ERRORS_SHOWN_MAX:
+        print(f"{'':<12} … and {len(errors) - ERRORS_SHOWN_MAX} more; --json lists them.")
+
+
+def _batch_fields(batch: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    status = batch["status"]
+    ended_at = batch.get(f"{status}_at") if status != "validating" else None
+    return [
+        ("batch", batch["id"]),
+        ("status", status),
+        ("endpoint", batch["endpoint"]),
+        ("model", batch.get("model") or ""),
+        ("lines", counts_text(batch)),
+        ("tokens", _usage_text(batch.get("usage"))),
+        ("created", time_text(batch["created_at"])),
+        ("expires", "" if batch.get("completed_at") else time_text(batch.get("expires_at"))),
+        ("since", time_text(ended_at)),
+        ("input", batch["input_file_id"]),
+        ("output", batch.get("output_file_id") or ""),
+        ("errors", batch.get("error_file_id") or ""),
+        ("metadata", _metadata_text(batch.get("metadata"))),
+    ]
+
+
+def counts_text(batch: Mapping[str, Any]) -> str:
+    counts = batch.get("request_counts") or {}
+    if not counts.get("total"):
+        return ""
+    failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+    return f"{counts['completed']:,} of {counts['total']:,} completed{failed}"
+
+
+def _usage_text(usage: Mapping[str, Any] | None) -> str:
+    if not usage:
+        return ""
+    cached = usage["input_tokens_details"]["cached_tokens"]
+    of_them = f" ({cached:,} of them cached)" if cached else ""
+    return f"{usage['input_tokens']:,} in{of_them}, {usage['output_tokens']:,} out"
+
+
+def _metadata_text(metadata: Mapping[str, str] | None) -> str:
+    return ", ".join(f"{key}={value}" for key, value in (metadata or {}).items())
+
+
+def time_text(seconds: int | None) -> str:
+    """UTC, to the second; empty for a time that isn't set."""
+    return (
+        "" if not seconds else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    )
+
+
+def size_text(count: int) -> str:
+    """Bytes as people write them, in powers of 1,000."""
+    if count < 1_000:
+        return f"{count} B"
+    value, units = float(count), iter(("kB", "MB", "GB", "TB"))
+    unit = "B"
+    while value >= 999.95:
+        value, unit = value / 1_000, next(units)
+    return f"{value:.1f} {unit}"

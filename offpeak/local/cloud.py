@@ -1,0 +1,339 @@
+"""The local cloud: emulator, deployed stacks, SageMaker stand-in and front door, as one context.
+
+    front door ─► API Gateway ─► Lambda ─► …          ┐
+                                  │                   ├ the emulator, with the stacks of `python app.py`
+    stand-in ◄── InvokeEndpointAsync ── Lambda        ┘
+       └─► instances: processes of containers/vllm/main.py
+
+Everything it writes lies under its folder, but for the assemblies and bundles that are kept for the next time under
+`.offpeak/`. Leaving the context stops every process it started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from offpeak.local.assembly import Stack, only, read_assembly
+from offpeak.local.deploy import Deployed, deploy
+from offpeak.local.emulator import Emulator
+from offpeak.local.front import FrontDoor
+from offpeak.local.front import encode_config as encode_front
+from offpeak.local.function_logs import save_logs
+from offpeak.local.keys import Keys
+from offpeak.local.models import Offer, offer, write_models
+from offpeak.local.processes import Process, ProcessFailed, answers, free_port
+from offpeak.local.sagemaker.__main__ import Served, encode_config
+from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS
+from offpeak.local.sagemaker.spec import read_endpoint
+from offpeak.local.synthesis import synthesise
+from offpeak.local.templates import resources_of
+from offpeak.local.tiny_model import is_generated
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY_MODEL = ROOT / ".offpeak/tiny-model"
+STAGE = "local"
+ACCOUNT = "default"
+START_SECONDS_MAX = 30.0
+WORKERS_SECONDS_MAX = 900.0
+MODEL_SECONDS_MAX = 300.0
+INFERENCE = f"offpeak-{STAGE}-inference-"
+# SageMaker's paces are for GPUs by the hour; here a shard takes seconds and somebody watches.
+WORKER_ENVIRONMENT = {
+    "OFFPEAK_LEASE_SECONDS": "30",
+    "OFFPEAK_RENEW_SECONDS": "5",
+    "OFFPEAK_POLL_SECONDS": "2",
+    "OFFPEAK_CHECKPOINT_SECONDS": "5",
+}
+
+
+def venv_python(name: str) -> Path:
+    """The interpreter of a venv that `make` has made."""
+    return ROOT / ".offpeak/venvs" / name / "bin/python"
+
+
+class LocalCloud:
+    """`with LocalCloud(engine="echo", folder=folder) as cloud:` — ready for requests on entry; its workers may still be
+    starting (`wait_for_workers`).
+
+    `engine` is `echo`, `vllm` or the URL of an OpenAI-compatible server, `model` what it serves instead of its default,
+    `aliases` further names of it.
+    `port=0` takes a free one. `auth=True` makes the emulator enforce the deployed roles. `worker` goes over the
+    instances' environment, `model_fields` over the fields of the models file (`{"shard_lines_max": 50}`). Each step of
+    the start is told to `tell`.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: str = "echo",
+        model: str | None = None,
+        aliases: Sequence[str] = (),
+        folder: Path,
+        port: int = 0,
+        auth: bool = False,
+        eager: bool = True,
+        echo_seconds_per_line: float = 0.0,
+        worker: Mapping[str, str] | None = None,
+        model_fields: Mapping[str, Any] | None = None,
+        emulator_python: Path | None = None,
+        worker_python: Path | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._offer = _offer(engine, model, aliases, model_fields or {})
+        self._folder = folder.absolute()
+        self._port = port
+        self._auth = auth
+        self._eager = eager
+        self._emulator_python = emulator_python or venv_python("emulator")
+        own = venv_python("vllm") if self._offer.kind == "vllm" else Path(sys.executable)
+        self._worker_python = worker_python or own
+        self._worker = {
+            **WORKER_ENVIRONMENT,
+            **self._offer.environment,
+            "OFFPEAK_ECHO_SECONDS_PER_LINE": str(echo_seconds_per_line),
+            **(worker or {}),
+        }
+        self._tell = tell
+        self._open = ExitStack()
+        self._http = self._open.enter_context(
+            httpx.Client(timeout=START_SECONDS_MAX, trust_env=False)
+        )
+        self._processes: list[Process] = []
+        self._inference_url = ""
+
+    def __enter__(self) -> LocalCloud:
+        with ExitStack() as undo:
+            undo.push(self._open)
+            self._start()
+            undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    # ── what callers use ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def base_url(self) -> str:
+        """The root; OpenAI's SDKs take it with `/v1`."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def aws_endpoint_url(self) -> str:
+        return self._emulator.url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For boto3, as the account's administrator."""
+        return {**self._emulator.environment, **self._sagemaker_environment}
+
+    @property
+    def bucket(self) -> str:
+        return self._deployed.outputs[f"offpeak-{STAGE}-storage"]["BucketName"]
+
+    @property
+    def model(self) -> str:
+        """The id of the model to try first."""
+        return self._offer.models[0].id
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def new_key(self, account: str) -> tuple[str, str]:
+        """The id of the account of this name, made if need be, and a new key of it."""
+        made = self._keys.create(account)
+        return made.account.id, made.secret
+
+    def workers(self) -> Sequence[Mapping[str, Any]]:
+        """The stand-in's instances: `endpoint`, `instance`, `pid`, `url`, `ready`, `in_flight`."""
+        answer = self._http.get(f"{self._inference_url}/_local/instances").raise_for_status()
+        return list(answer.json())
+
+    def signal_worker(self, pid: int, name: str) -> None:
+        """Sends an instance a signal, `SIGKILL` for example. SageMaker's stand-in replaces it when it is gone."""
+        self._http.post(
+            f"{self._inference_url}/_local/instances/{pid}", json={"signal": name}
+        ).raise_for_status()
+
+    def check(self) -> None:
+        """Raises ProcessFailed when a process of the cloud has ended by itself."""
+        for process in self._processes:
+            process.check()
+        self._emulator.check()
+
+    def wait_for_workers(self, seconds: float = WORKERS_SECONDS_MAX) -> None:
+        """Returns once every model has a worker that is ready. Raises ProcessFailed."""
+        deadline = time.monotonic() + seconds
+        endpoints = {f"offpeak-{STAGE}-{model.pool}" for model in self._offer.models}
+        while not endpoints <= {w["endpoint"] for w in self.workers() if w["ready"]}:
+            self.check()
+            if time.monotonic() > deadline:
+                logs = self._folder / "logs"
+                raise ProcessFailed(f"The workers are not ready after {seconds:.0f} s; see {logs}.")
+            time.sleep(0.1)
+
+    # ── how it comes about ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self) -> None:
+        for python in (self._emulator_python, self._worker_python):
+            if not python.exists():
+                raise ProcessFailed(f"{python} is missing: run `make setup setup-vllm`.")
+        shutil.rmtree(self._folder / "emulator", ignore_errors=True)
+        (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+        self._port = self._port or free_port()
+        if answers(self._port):
+            raise ProcessFailed(f"Port {self._port} is already in use: choose another with PORT=.")
+        inference_port = free_port()
+        self._inference_url = f"http://127.0.0.1:{inference_port}"
+        if self._offer.models[0].source == str(TINY_MODEL) and not is_generated(TINY_MODEL):
+            self._generate_model()
+        self._open.callback(self._forget_state)
+        self._tell("Starting the AWS emulator")
+        self._emulator = self._open.enter_context(
+            Emulator(
+                self._emulator_python,
+                self._folder / "emulator",
+                auth=self._auth,
+                environment=self._sagemaker_environment,
+            )
+        )
+        stacks = self._synthesise()
+        self._open.callback(save_logs, self._emulator.environment, self._folder / "logs")
+        self._deploy(stacks)
+        self._keys = Keys(self._emulator.environment, STAGE)
+        self.account_id, self.api_key = self.new_key(ACCOUNT)
+        self._start_inference(stacks, inference_port)
+        self._start_front(stacks)
+
+    def _generate_model(self) -> None:
+        self._tell("Generating a tiny model with random weights")
+        generator = Process(
+            "The model generator",
+            [self._worker_python, "-m", "offpeak.local.tiny_model", TINY_MODEL],
+            log=self._folder / "logs/tiny_model.log",
+            environment={**os.environ, "HF_HUB_OFFLINE": "1"},
+            cwd=ROOT,
+        )
+        self._open.callback(generator.stop)
+        generator.wait_for_end(MODEL_SECONDS_MAX)
+
+    def _forget_state(self) -> None:
+        """Objects and unpacked functions take room; the logs stay."""
+        for name in ("s3", "tmp"):
+            shutil.rmtree(self._folder / "emulator" / name, ignore_errors=True)
+
+    @property
+    def _sagemaker_environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL_SAGEMAKER": self._inference_url,
+            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": self._inference_url,
+        }
+
+    def _synthesise(self) -> Sequence[Stack]:
+        self._tell("Synthesising the stacks")
+        self._models_file = self._folder / "models.toml"
+        self._models_file.write_text(write_models(self._offer.models))
+        return read_assembly(synthesise(ROOT, self._models_file))
+
+    def _deploy(self, stacks: Sequence[Stack]) -> None:
+        """Of inference, only the roles: the emulator knows no SageMaker."""
+        self._tell("Deploying them")
+        self._deployed: Deployed = deploy(
+            [only(s, "AWS::IAM::") if s.name.startswith(INFERENCE) else s for s in stacks],
+            self._emulator.environment,
+        )
+
+    def _start_inference(self, stacks: Sequence[Stack], port: int) -> None:
+        self._tell("Starting the SageMaker stand-in and its workers")
+        served = [
+            Served(
+                spec=read_endpoint(
+                    stack.template, self._deployed.exports, self._deployed.physical[stack.name]
+                ),
+                command=(str(self._worker_python), "-m", "containers.vllm.main"),
+                environment={
+                    "PATH": f"{self._worker_python.parent}:/usr/bin:/bin",
+                    "HOME": str(Path.home()),
+                    "TMPDIR": str(self._folder / "emulator/tmp"),
+                    "LANG": "C.UTF-8",
+                    "PYTHONUNBUFFERED": "1",
+                    "OFFPEAK_MODELS": str(self._models_file),
+                    **self._worker,
+                },
+                aws=self._emulator.environment,
+                folder=str(ROOT),
+                logs=str(self._folder / "logs"),
+                eager=self._eager,
+            )
+            for stack in stacks
+            if stack.name.startswith(INFERENCE)
+        ]
+        config = encode_config(port, served)
+        self._start_process("offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10)
+
+    def _start_front(self, stacks: Sequence[Stack]) -> None:
+        outputs = self._deployed.outputs[f"offpeak-{STAGE}-api"]
+        [template] = [s.template for s in stacks if s.name == f"offpeak-{STAGE}-api"]
+        [rest_api] = resources_of(template, "AWS::ApiGateway::RestApi").values()
+        door = FrontDoor(
+            port=self._port,
+            target=f"{self._emulator.url}/_aws/execute-api/{outputs['RestApiId']}/{outputs['StageName']}",
+            answers=list(resources_of(template, "AWS::ApiGateway::GatewayResponse").values()),
+            binary_types=rest_api.get("BinaryMediaTypes", []),
+        )
+        self._start_process("offpeak.local.front", encode_front(door), self._port, 5)
+        self._wait_for_api()
+
+    def _start_process(self, module: str, config: str, port: int, stop_seconds: float) -> None:
+        name = module.rsplit(".", 1)[-1]
+        path = self._folder / f"{name}.json"
+        path.write_text(config)
+        path.chmod(0o600)
+        process = Process(
+            module,
+            [sys.executable, "-m", module, path],
+            log=self._folder / "logs" / f"{name}.log",
+            environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
+            cwd=ROOT,
+        )
+        self._open.callback(process.stop, stop_seconds)
+        self._processes.append(process)
+        process.wait_until(lambda: answers(port), START_SECONDS_MAX)
+
+    def _wait_for_api(self) -> None:
+        """One request that goes all the way, so that the first caller doesn't wait for a cold start."""
+        answer = self._http.get(
+            f"{self.base_url}/v1/models", headers={"Authorization": f"Bearer {self.api_key}"}
+        )
+        if not answer.is_success:
+            raise ProcessFailed(
+                f"The API answers {answer.status_code}: {answer.text}\n"
+                f"See {self._folder / 'emulator'}."
+            )
+
+
+def _offer(
+    engine: str, model: str | None, aliases: Sequence[str], fields: Mapping[str, Any]
+) -> Offer:
+    found = offer(engine, model, TINY_MODEL)
+    taken = {m.id for m in found.models}
+    first, *others = (replace(m, **fields) for m in found.models)
+    first = replace(first, aliases=tuple(name for name in aliases if name not in taken))
+    return replace(found, models=(first, *others))

@@ -1,0 +1,169 @@
+"""What the local cloud serves: the models file of each engine, and how its instances run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from offpeak.core.catalogue import Model
+
+EngineKind = Literal["echo", "vllm", "server"]
+CHAT = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+EMBEDDINGS = ("/v1/embeddings",)
+TINY_CHAT, TINY_EMBED = "offpeak/tiny-chat", "offpeak/tiny-embed"
+TINY_CONTEXT_TOKENS = 8_192
+CONTEXT_TOKENS_DEFAULT = 32_768
+CLAIM_SECONDS_MAX = 300  # an instance here is there after one minute, not after twenty
+INSTANCE_TYPE = "ml.g6.xlarge"  # the template must name one; here it is a process
+UPSTREAM_SECONDS_MAX = 10.0
+VLLM_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "auto",
+}
+
+
+class EngineError(ValueError):
+    """The engine or the model asked for can't be served; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """The models of one local cloud, the first of them the one to try, and the variables of their instances."""
+
+    kind: EngineKind
+    models: Sequence[Model]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def offer(engine: str, model: str | None, tiny_model: Path) -> Offer:
+    """What `engine` (`echo`, `vllm` or the URL of an OpenAI-compatible server) serves: `model`, or else its default.
+
+    Raises EngineError.
+    """
+    if engine == "echo":
+        return _echo(model)
+    if engine == "vllm":
+        return _vllm(model, tiny_model)
+    if urlsplit(engine).scheme in ("http", "https"):
+        return _server(engine, model)
+    raise EngineError(
+        f"ENGINE={engine}: give vllm, echo, or the URL of an OpenAI-compatible server."
+    )
+
+
+def _echo(model: str | None) -> Offer:
+    """Two of them, so that a file can mix models; an echo answers on every endpoint."""
+    endpoints = (*CHAT, *EMBEDDINGS)
+    models = [
+        _model(name, "echo", endpoints, TINY_CONTEXT_TOKENS)
+        for name in (model or TINY_CHAT, TINY_EMBED)
+    ]
+    return Offer(kind="echo", models=models, environment={"OFFPEAK_ENGINE": "echo"})
+
+
+def _vllm(model: str | None, tiny_model: Path) -> Offer:
+    arguments: dict[str, Any] = {
+        "dtype": "bfloat16",
+        "enforce-eager": True,
+        "block-size": 32,  # the CPU's default of 128 would keep short prompts out of the prefix cache
+        "enable-prefix-caching": True,
+        "enable-prompt-tokens-details": True,
+    }
+    folder = tiny_model if model is None else Path(model)
+    environment = {**VLLM_ENVIRONMENT, "OFFPEAK_ENGINE": "vllm"}
+    if not (folder / "config.json").exists() and model is not None:
+        if model.startswith((".", "/", "~")):
+            raise EngineError(f"MODEL={model}: there is no model in that folder (no config.json).")
+        served = _model(model, model, CHAT, CONTEXT_TOKENS_DEFAULT, arguments)
+        return Offer(kind="vllm", models=(served,), environment=environment)
+    served = _model(
+        TINY_CHAT if model is None else folder.resolve().name,
+        str(folder.absolute()),
+        CHAT,
+        TINY_CONTEXT_TOKENS if model is None else _context_tokens(folder),
+        arguments,
+    )
+    environment["HF_HUB_OFFLINE"] = "1"
+    return Offer(kind="vllm", models=(served,), environment=environment)
+
+
+def _context_tokens(folder: Path) -> int:
+    config = json.loads((folder / "config.json").read_text())
+    return int(config.get("max_position_embeddings", CONTEXT_TOKENS_DEFAULT))
+
+
+def _server(url: str, model: str | None) -> Offer:
+    upstream = model or _first_model(url)
+    served = _model(upstream, upstream, (*CHAT, *EMBEDDINGS), CONTEXT_TOKENS_DEFAULT)
+    environment = {"OFFPEAK_ENGINE": "openai_server", "OFFPEAK_ENGINE_URL": url}
+    return Offer(kind="server", models=(served,), environment=environment)
+
+
+def _first_model(url: str) -> str:
+    """The first model that the server lists."""
+    root = url.rstrip("/").removesuffix("/v1")
+    try:
+        answer = httpx.get(f"{root}/v1/models", timeout=UPSTREAM_SECONDS_MAX)
+        answer.raise_for_status()
+        return str(answer.json()["data"][0]["id"])
+    except (httpx.HTTPError, ValueError, LookupError) as error:
+        raise EngineError(
+            f"ENGINE={url}: it does not list its models ({error}). Name one: MODEL=…"
+        ) from None
+
+
+def _model(
+    id: str,
+    source: str,
+    endpoints: Sequence[str],
+    context_tokens: int,
+    arguments: Mapping[str, Any] | None = None,
+) -> Model:
+    return Model(
+        id=id,
+        pool=pool_name(id),
+        source=source,
+        endpoints=tuple(endpoints),
+        context_tokens=context_tokens,
+        completion_tokens_default=min(1_024, context_tokens // 4),
+        completion_tokens_max=context_tokens,
+        instance_types=(INSTANCE_TYPE,),
+        claim_seconds_max=CLAIM_SECONDS_MAX,
+        engine_args=arguments or {},
+    )
+
+
+def pool_name(id: str) -> str:
+    """A pool's name out of a model's: its last part, in small letters, digits and hyphens, at most 40."""
+    words = re.findall(r"[a-z0-9]+", id.rsplit("/", 1)[-1].lower())
+    return "-".join(words)[:40].strip("-") or "model"
+
+
+def write_models(models: Sequence[Model]) -> str:
+    """The text of a models file that `parse_catalogue` reads back as these models."""
+    return "\n".join(_table(model) for model in models)
+
+
+def _table(model: Model) -> str:
+    rows = ["[[model]]"]
+    for name in Model.__dataclass_fields__:
+        value = getattr(model, name)
+        if name != "engine_args":
+            rows.append(f"{name} = {_toml(value)}")
+    rows.append("[model.engine_args]")
+    rows += [f"{_toml(name)} = {_toml(value)}" for name, value in model.engine_args.items()]
+    return "\n".join(rows) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """Strings, numbers, booleans and lists of them: JSON's are TOML's, but for the delete character."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -1,0 +1,118 @@
+"""Generates a small causal language model with random weights: its words are noise, everything else is real.
+
+    python -m offpeak.local.tiny_model DIR [--size tiny|small]
+
+Runs in vLLM's venv (needs tokenizers, transformers, torch). The same size gives the same weights and vocabulary on the
+same interpreter. `tiny` (hidden 128, 2 layers) is for trying and testing; `small` (hidden 512, 4 layers) has a prefill
+that costs something, for benchmarks. As an embedding model, serve either with `--runner pooling --convert embed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+CONTEXT_TOKENS = 8_192
+VOCABULARY = 4_096
+TRAINING_FILES = 150
+SEED = 20_260_901
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+# ChatML, with tools announced and called the way the `hermes` tool parser reads them.
+CHAT_TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+You may call these functions, each call as <tool_call>{"name": …, "arguments": {…}}</tool_call>:
+{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}<|im_end|>
+{% endif %}
+{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+@dataclass(frozen=True)
+class Size:
+    hidden: int
+    layers: int
+    heads: int
+
+
+SIZES = {"tiny": Size(128, 2, 4), "small": Size(512, 4, 8)}
+
+
+def generate(folder: Path, size: Size) -> None:
+    """Writes a model directory that vLLM and transformers load: config, weights, tokenizer, chat template."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _train_tokenizer()
+    tokenizer.save_pretrained(folder)
+    _random_model(size, len(tokenizer), tokenizer).save_pretrained(folder)
+
+
+def is_generated(folder: Path) -> bool:
+    return (folder / "model.safetensors").exists() and (folder / "tokenizer.json").exists()
+
+
+def _train_tokenizer() -> Any:
+    """Byte-level BPE over the standard library's sources: text that every machine has."""
+    tokenizers: Any = importlib.import_module("tokenizers")
+    transformers: Any = importlib.import_module("transformers")
+    raw = tokenizers.Tokenizer(tokenizers.models.BPE())
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(_training_texts(), trainer)
+    end, _, turn_end = SPECIAL_TOKENS
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=raw, eos_token=turn_end, pad_token=end, bos_token=end,
+        model_max_length=CONTEXT_TOKENS, chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def _training_texts() -> Iterator[str]:
+    library = Path(sysconfig.get_path("stdlib"))
+    for path in islice(sorted(library.glob("*.py")), TRAINING_FILES):
+        yield path.read_text(encoding="utf-8", errors="ignore")
+
+
+def _random_model(size: Size, vocabulary: int, tokenizer: Any) -> Any:
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
+    torch.manual_seed(SEED)
+    config = transformers.Qwen2Config(
+        vocab_size=vocabulary, hidden_size=size.hidden, intermediate_size=size.hidden * 3,
+        num_hidden_layers=size.layers, num_attention_heads=size.heads,
+        num_key_value_heads=size.heads // 2, max_position_embeddings=CONTEXT_TOKENS,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, tie_word_embeddings=True,
+    )  # fmt: skip
+    return transformers.Qwen2ForCausalLM(config).to(torch.bfloat16).eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m offpeak.local.tiny_model")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
+    options = parser.parse_args()
+    if is_generated(options.folder):
+        print(f"{options.folder} already holds a model.")
+        return
+    generate(options.folder, SIZES[options.size])
+    print(f"Wrote {options.folder}.")
+
+
+if __name__ == "__main__":
+    main()
