@@ -1,0 +1,117 @@
+"""Rows as DynamoDB items: nothing is lost on the way there and back, and sparse attributes follow the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from enum import EnumType
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offpeak.aws.accounts import account_from_item, account_to_item, key_from_item, key_to_item
+from offpeak.aws.batches import batch_from_item, batch_to_item
+from offpeak.aws.files import (
+    GRACE_SECONDS,
+    file_from_item,
+    file_to_item,
+    upload_from_item,
+    upload_to_item,
+)
+from offpeak.aws.items import Item
+from offpeak.aws.runs import run_from_item, run_to_item
+from offpeak.aws.shards import shard_from_item, shard_to_item
+from offpeak.core.account import Account, ApiKey
+from offpeak.core.batch import Batch
+from offpeak.core.file import File, Upload
+from offpeak.core.run import Run
+from offpeak.core.shard import Shard
+from tests.contract import rows
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
+    (Account, account_to_item, account_from_item),
+    (ApiKey, key_to_item, key_from_item),
+    (File, file_to_item, file_from_item),
+    (Upload, upload_to_item, upload_from_item),
+    (Batch, batch_to_item, batch_from_item),
+    (Run, run_to_item, run_from_item),
+    (Shard, shard_to_item, shard_from_item),
+]
+
+
+LEAVES: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXT,
+    int: st.integers(0, 2**53),
+    bool: st.booleans(),
+    NoneType: st.none(),
+}
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Any value of this annotation."""
+    if hint in LEAVES:
+        return LEAVES[hint]
+    if get_origin(hint) is Mapping:
+        return st.dictionaries(TEXT, TEXT, max_size=3)
+    if get_origin(hint) is tuple:
+        return st.lists(values_of(get_args(hint)[0]), max_size=3).map(tuple)
+    if get_origin(hint) is Literal or isinstance(hint, EnumType):
+        return st.sampled_from(list(get_args(hint) or hint))
+    if get_args(hint):
+        return st.one_of(*map(values_of, get_args(hint)))
+    hints = get_type_hints(hint)
+    return st.builds(hint, **{f.name: values_of(hints[f.name]) for f in fields(hint)})
+
+
+@pytest.mark.parametrize(("kind", "to_item", "from_item"), MAPPERS)
+def test_a_row_comes_back_from_its_item(
+    kind: type, to_item: Callable[[Any], Item], from_item: Callable[[Item], Any]
+) -> None:
+    @given(values_of(kind))
+    def comes_back(row: Any) -> None:
+        item = to_item(row)
+        assert from_item(item) == row
+        assert all(value != {"NULL": True} for value in item.values())
+
+    comes_back()
+
+
+@pytest.mark.parametrize(
+    ("kind", "to_item", "attribute", "belongs"),
+    [
+        (Batch, batch_to_item, "open", lambda batch: not batch.is_terminal),
+        (Run, run_to_item, "ready_pool", lambda run: run.has_more),
+        (Shard, shard_to_item, "open_pool", lambda shard: shard.is_open),
+    ],
+)
+@given(st.data())
+def test_a_row_is_in_its_sparse_index_as_its_state_says(
+    kind: type,
+    to_item: Callable[[Any], Item],
+    attribute: str,
+    belongs: Callable[[Any], bool],
+    data: st.DataObject,
+) -> None:
+    row = data.draw(values_of(kind))
+    assert (attribute in to_item(row)) == belongs(row)
+
+
+def test_what_a_later_version_wrote_is_no_obstacle() -> None:
+    item = file_to_item(rows.file("acct_1")) | {"colour": {"S": "blue"}}
+    assert file_from_item(item).filename == "requests.jsonl"
+
+
+def test_an_upload_is_dropped_by_the_table_two_days_late_a_file_with_bytes_never() -> None:
+    assert "ttl" not in file_to_item(rows.file("acct_1", expires_at=1_000))
+    assert upload_to_item(rows.upload("acct_1", expires_at=5))["ttl"] == {
+        "N": str(5 + GRACE_SECONDS)
+    }
+
+
+def test_only_keys_are_in_the_index_of_keys() -> None:
+    assert "account_id" not in account_to_item(rows.account())
+    assert key_to_item(rows.api_key("acct_1"))["account_id"] == {"S": "acct_1"}

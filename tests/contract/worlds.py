@@ -1,0 +1,146 @@
+"""The two worlds the contract suite runs in: the ports, and ways to see what left through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from offpeak.core.batch import Batch
+from offpeak.core.ports import (
+    Accounts,
+    Announcements,
+    Batches,
+    Changes,
+    Clock,
+    Dispatches,
+    Endpoints,
+    Files,
+    Idempotency,
+    Multipart,
+    Presigner,
+    Reader,
+    Runs,
+    Shards,
+    Workflows,
+    Writer,
+)
+from offpeak.memory.memory import Memory
+
+
+class Ports(Protocol):
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def reader(self) -> Reader: ...
+    @property
+    def writer(self) -> Writer: ...
+    @property
+    def multipart(self) -> Multipart: ...
+    @property
+    def presigner(self) -> Presigner: ...
+    @property
+    def changes(self) -> Changes: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def batches(self) -> Batches: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def shards(self) -> Shards: ...
+    @property
+    def idempotency(self) -> Idempotency: ...
+    @property
+    def workflows(self) -> Workflows: ...
+    @property
+    def dispatches(self) -> Dispatches: ...
+    @property
+    def endpoints(self) -> Endpoints: ...
+    @property
+    def announcements(self) -> Announcements: ...
+
+
+@dataclass(frozen=True)
+class Announced:
+    kind: str
+    batch_id: str
+    account_id: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Invoked:
+    pool: str
+    invocation_id: str
+    order: bytes
+
+
+class World(Protocol):
+    @property
+    def ports(self) -> Ports: ...
+    def input_of(self, execution: str) -> Any:
+        """What the execution of this name was started with."""
+        ...
+
+    def wait_for_token(self, execution: str) -> str:
+        """Starts an execution that waits, and returns the token it waits on."""
+        ...
+
+    def answer_to(self, execution: str, token: str) -> Any:
+        """What that execution was answered."""
+        ...
+
+    def asks(self, pools: set[str], count: int) -> list[str]:
+        """The first `count` asks for these pools, in order."""
+        ...
+
+    def invoked(self, pool: str) -> list[Invoked]: ...
+    def announced(self, batch: Batch) -> Announced: ...
+    def upload(self, url: str, body: bytes) -> str:
+        """What a client does with a part's URL; its ETag."""
+        ...
+
+    def download(self, url: str) -> bytes: ...
+
+
+class MemoryWorld:
+    def __init__(self) -> None:
+        self.memory = Memory()
+
+    @property
+    def ports(self) -> Ports:
+        return self.memory
+
+    def input_of(self, execution: str) -> Any:
+        return self.memory.workflows.started[execution]
+
+    def wait_for_token(self, execution: str) -> str:
+        self.memory.workflows.start(execution, {})
+        return f"token of {execution}"
+
+    def answer_to(self, execution: str, token: str) -> Any:
+        return self.memory.workflows.answers[token]
+
+    def asks(self, pools: set[str], count: int) -> list[str]:
+        return [pool for pool in self.memory.dispatches.asks if pool in pools][:count]
+
+    def invoked(self, pool: str) -> list[Invoked]:
+        return [
+            Invoked(seen.pool, seen.invocation_id, seen.order)
+            for seen in self.memory.endpoints.invocations
+            if seen.pool == pool
+        ]
+
+    def announced(self, batch: Batch) -> Announced:
+        ((kind, seen),) = [
+            pair for pair in self.memory.announcements.announced if pair[1].id == batch.id
+        ]
+        return Announced(kind, seen.id, seen.account_id, seen.status)
+
+    def upload(self, url: str, body: bytes) -> str:
+        return self.memory.presigner.put(url, body)
+
+    def download(self, url: str) -> bytes:
+        return self.memory.presigner.get(url)

@@ -1,0 +1,108 @@
+"""The whole road with the emulator enforcing the roles that would be deployed: nothing lacks a right it needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from offpeak.core.errors import NotFound
+from offpeak.core.ports import PART_BYTES_MIN, Save
+from offpeak.local.cloud import LocalCloud
+from tests.e2e import sdks
+from tests.e2e.deployment import call_function, connect, let_the_window_pass, make_caller
+from tests.e2e.follow import completed, until, until_ended
+from tests.e2e.lines import (
+    assert_each_once_in_input_order,
+    chat_line,
+    chat_lines,
+    ids,
+    jsonl,
+    parse,
+)
+
+pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    emulator_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalCloud]:
+    folder = tmp_path_factory.mktemp("guarded")
+    with LocalCloud(folder=folder, auth=True, emulator_python=emulator_python) as cloud:
+        cloud.wait_for_workers()
+        yield cloud
+
+
+def test_an_sdk_goes_through_the_whole_api(guarded: LocalCloud, tmp_path: Path) -> None:
+    caller = make_caller(guarded, connect(guarded), "sdk")
+    report = sdks.run_sdk(sdks.python_3(), caller, tmp_path)
+    assert report["seen"][-1]["status"] == "completed"
+    assert report["cancelled"]["status"] == "cancelled"
+    assert report["failed"]["status"] == "failed"
+    assert_each_once_in_input_order(sdks.LARGE, parse(report["output"]))
+
+
+def test_bad_lines_are_skipped_and_a_batch_expires(guarded: LocalCloud) -> None:
+    """What the SDK's road leaves out: refused lines, closing by the sweep, harvesting of checkpoints."""
+    aws = connect(guarded)
+    caller = make_caller(guarded, aws, "expiry")
+    client = caller.sdk()
+    lines = [*chat_lines(10), chat_line("endless", "[[sleep=600]]")]
+    file = client.files.create(file=("lines.jsonl", b"[]\n" + jsonl(lines)), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        extra_body={"on_invalid": "skip"},
+    )
+    until(client, batch.id, completed(10))
+    let_the_window_pass(aws, caller.account_id, batch.id)
+    call_function(guarded, "sweep", {})
+    ended = until_ended(client, batch.id)
+    assert ended.status == "expired"
+    assert ended.output_file_id is not None
+    assert ended.error_file_id is not None
+    output = parse(client.files.content(ended.output_file_id).text)
+    errors = parse(client.files.content(ended.error_file_id).text)
+    assert ids(output) == ids(lines[:10])
+    assert [error["error"]["code"] for error in errors] == ["invalid_json_line", "batch_expired"]
+
+
+def test_large_results_are_joined_and_a_file_goes_with_its_bytes(guarded: LocalCloud) -> None:
+    """What small batches leave out: results of several parts, and a file whose time is over."""
+    aws = connect(guarded)
+    caller = make_caller(guarded, aws, "large")
+    client = caller.sdk()
+    lines = chat_lines(60)
+    for line in lines:
+        line["body"]["messages"][0]["content"] += " long" * 100_000
+    content = jsonl(lines)
+    upload = client.uploads.upload_file_chunked(
+        file=content,
+        filename="large.jsonl",
+        bytes=len(content),
+        mime_type="application/jsonl",
+        purpose="batch",
+        part_size=4 << 20,
+    )
+    assert upload.file is not None
+    batch = client.batches.create(
+        input_file_id=upload.file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    ended = until_ended(client, batch.id)
+    assert (ended.status, ended.error_file_id) == ("completed", None)
+    assert ended.output_file_id is not None
+    output = aws.files.get(caller.account_id, ended.output_file_id)
+    assert output.bytes > 2 * PART_BYTES_MIN
+    assert ids(parse(client.files.content(output.id).text)) == ids(lines)
+
+    aws.changes.commit(Save(replace(output, expires_at=int(time.time()) - 1)))
+    call_function(guarded, "expire-files", {})
+    with pytest.raises(NotFound):
+        aws.reader.head(output.key)
+    with pytest.raises(NotFound):
+        aws.files.get(caller.account_id, output.id)

@@ -1,0 +1,47 @@
+"""The stacks of every stage, synthesised once for the session, with assets that are as good as empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app import ROOT
+from infra.bundles import Bundles
+from offpeak.core.catalogue import Catalogue, parse_catalogue
+from tests.infra.synthesised import Synthesised, synthesise
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return parse_catalogue((ROOT / "models.toml").read_text())
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    folder = tmp_path_factory.mktemp("bundles")
+    files = {
+        "code": "offpeak/__init__.py",
+        "layer": "python/some_dependency.py",
+        "container": "containers/vllm/Dockerfile",
+    }
+    for kind, name in files.items():
+        path: Path = folder / kind / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return Bundles(**{kind: folder / kind for kind in files})
+
+
+@pytest.fixture(scope="session")
+def prod(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+    return synthesise("prod", bundles, catalogue)
+
+
+@pytest.fixture(scope="session")
+def dev(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+    return synthesise("dev", bundles, catalogue)
+
+
+@pytest.fixture(scope="session")
+def local(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+    return synthesise("local", bundles, catalogue)

@@ -1,0 +1,43 @@
+"""A stage's stacks and their templates, as tests ask for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import App, Stack
+from aws_cdk.assertions import Template
+
+from app import ROOT, add_stacks
+from infra.bundles import Bundles
+from infra.stage import STAGES
+from offpeak.core.catalogue import Catalogue
+
+CONTEXT: Mapping[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """One stage's stacks: their templates by the name's last part (`storage`, `lifecycle`, `api`, `inference-…`)."""
+
+    app: App
+    templates: Mapping[str, Template]
+
+    def json(self, part: str) -> Mapping[str, Any]:
+        return self.templates[part].to_json()
+
+    @property
+    def inference(self) -> Mapping[str, Template]:
+        return {k: v for k, v in self.templates.items() if k.startswith("inference-")}
+
+
+def synthesise(stage: str, bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+    app = App(context=dict(CONTEXT))
+    add_stacks(app, stage=STAGES[stage], models=catalogue.models, bundles=bundles)
+    stacks = [child for child in app.node.children if isinstance(child, Stack)]
+    prefix = f"offpeak-{stage}-"
+    return Synthesised(
+        app, {s.stack_name.removeprefix(prefix): Template.from_stack(s) for s in stacks}
+    )

@@ -1,0 +1,144 @@
+"""`python app.py`: what its context takes, and what it says of a wrong one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import ROOT, ContextError, choose_line_bytes_max, choose_models, choose_target
+from infra.access import ACCESS
+from infra.stage import STAGES, StageError, stage_named
+from offpeak.core.catalogue import Catalogue
+
+
+def _run(out: Path, **context: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "CDK_"))},
+        "CDK_CONTEXT_JSON": json.dumps(context),
+        "CDK_OUTDIR": str(out),
+    }
+    return subprocess.run(
+        [sys.executable, str(ROOT / "app.py")],
+        cwd=out,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_a_stage_that_does_not_exist_ends_with_a_sentence(tmp_path: Path) -> None:
+    done = _run(tmp_path, stage="production")
+    assert done.returncode == 1
+    assert "There is no stage 'production': give -c stage= one of dev, prod, local." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain `python app.py`, run from a folder that isn't the project's."""
+    out = tmp_path_factory.mktemp("assembly")
+    done = _run(out, stage="local", target="host", deploy="phi-4")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def _asset(assembly: Path, holding: str) -> Path:
+    [path] = assembly.glob(f"asset.*/{holding}")
+    return path.parents[len(Path(holding).parts) - 1]
+
+
+def test_it_synthesises_from_anywhere_without_account_docker_or_cli(assembly: Path) -> None:
+    templates = {path.name for path in assembly.glob("*.template.json")}
+    assert templates == {
+        f"offpeak-local-{part}.template.json"
+        for part in ("storage", "lifecycle", "api", "inference-phi-4")
+    }
+
+
+def test_every_handler_imports_from_the_assets_alone(assembly: Path) -> None:
+    """With no site-packages and only its own variables: what a function lacks here it would lack on Lambda."""
+    code = _asset(assembly, "lambdas/api/handler.py")
+    layer = _asset(assembly, "python/botocore/__init__.py")
+    program = (
+        "import importlib, os, sys\n"
+        f"sys.path[:0] = [{str(code)!r}, {str(layer / 'python')!r}]\n"
+        f"for handler, variables in {_variables(assembly)!r}.items():\n"
+        "    os.environ.clear()\n"
+        "    os.environ.update(dict.fromkeys(variables, '1'), AWS_REGION='us-east-1')\n"
+        "    module, _, name = handler.rpartition('.')\n"
+        "    assert callable(getattr(importlib.import_module(module), name))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-B", "-c", program],
+        cwd=assembly,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _variables(assembly: Path) -> dict[str, list[str]]:
+    """Handler → the names in its environment."""
+    found = {}
+    for part in ("lifecycle", "api"):
+        template = json.loads((assembly / f"offpeak-local-{part}.template.json").read_text())
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::Lambda::Function":
+                properties = resource["Properties"]
+                found[properties["Handler"]] = list(properties["Environment"]["Variables"])
+    assert len(found) == len(ACCESS)
+    return found
+
+
+def test_the_worker_imports_from_its_build_context(assembly: Path) -> None:
+    context = _asset(assembly, "containers/vllm/Dockerfile")
+    program = (
+        "import containers.vllm.main, offpeak\n"
+        f"assert offpeak.__file__.startswith({str(context)!r}), offpeak.__file__\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program],
+        cwd=context,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (context / "models.toml").exists()
+
+
+def test_every_stage_goes_by_its_own_name() -> None:
+    assert {name: stage_named(name).name for name in STAGES} == {name: name for name in STAGES}
+    with pytest.raises(StageError):
+        stage_named("Prod")
+
+
+def test_models_are_chosen_by_id_or_pool(catalogue: Catalogue) -> None:
+    assert choose_models(catalogue, "all") == catalogue.models
+    chosen = choose_models(catalogue, "phi-4, Qwen/Qwen3-Embedding-0.6B")
+    assert [model.pool for model in chosen] == ["phi-4", "qwen3-embedding-0-6b"]
+    with pytest.raises(ContextError, match="no model or pool gpt-9"):
+        choose_models(catalogue, "phi-4,gpt-9")
+
+
+def test_the_layer_is_for_lambda_or_for_the_host() -> None:
+    assert (choose_target("lambda"), choose_target("host")) == ("lambda", "host")
+    with pytest.raises(ContextError, match="give one of lambda, host"):
+        choose_target("arm")
+
+
+def test_the_longest_line_is_a_number_of_bytes_within_reason() -> None:
+    assert choose_line_bytes_max("2000000") == 2_000_000
+    for wrong in ("0", "-1", "1e6", "10000000000"):
+        with pytest.raises(ContextError, match="give 1 to"):
+            choose_line_bytes_max(wrong)

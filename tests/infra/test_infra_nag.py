@@ -1,0 +1,80 @@
+"""cdk-nag's AwsSolutions rules: every finding is answered for here, and every answer has its finding."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from app import add_stacks
+from infra.bundles import Bundles
+from infra.stage import STAGES
+from offpeak.core.catalogue import Catalogue
+from tests.infra.synthesised import CONTEXT
+
+# Rule, and construct path after the stage's prefix → why it stands.
+ACCEPTED = {
+    ("AwsSolutions-IAM5[[]*", "*/DefaultPolicy/Resource"): (
+        "each wildcard has its reason in test_infra_rights.py"
+    ),
+    ("AwsSolutions-IAM4[[]*AmazonAPIGatewayPushToCloudWatchLogs]", "api/*/CloudWatchRole/Resource"): (
+        "the account's one role for API Gateway's logs; AWS names this policy for it"
+    ),
+    ("AwsSolutions-L1", "*/Function/Resource"): (
+        "the runtime follows the locked dependencies, which are bundled for Python 3.13"
+    ),
+    ("AwsSolutions-SF1", "lifecycle/Lifecycle/StateMachine/Resource"): (
+        "history is kept 90 days by Step Functions itself; a log of ALL events would cost more than the states"
+    ),
+    ("AwsSolutions-APIG2", "api/Api/RestApi/Resource"): (
+        "the function checks bodies, and says of each fault what OpenAI's API says"
+    ),
+    ("AwsSolutions-APIG3", "api/Api/RestApi/DeploymentStage.prod/Resource"): (
+        "whether and which WAF is the deploying team's choice; keys and throttling are ours"
+    ),
+    ("AwsSolutions-APIG4", "api/Api/RestApi/*/ANY/Resource"): (
+        "the function checks API keys: a gateway authorizer can't take either of two headers"
+    ),
+    ("AwsSolutions-COG4", "api/Api/RestApi/*/ANY/Resource"): (
+        "API keys, as every OpenAI SDK sends them; no Cognito"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def findings(
+    tmp_path_factory: pytest.TempPathFactory, bundles: Bundles, catalogue: Catalogue
+) -> set[tuple[str, str]]:
+    out: Path = tmp_path_factory.mktemp("nag")
+    app = App(context=dict(CONTEXT), outdir=str(out))
+    add_stacks(app, stage=STAGES["prod"], models=catalogue.models, bundles=bundles)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    with pytest.raises(RuntimeError, match=r"^ValidationFailed"):
+        app.synth()
+    [report] = json.loads((out / "validation-report.json").read_text())["pluginReports"]
+    return {
+        (violation["ruleName"], construct["constructPath"].removeprefix("offpeak-prod-"))
+        for violation in report["violations"]
+        for construct in violation["violatingConstructs"]
+    }
+
+
+def _answered_by(finding: tuple[str, str]) -> list[tuple[str, str]]:
+    return [
+        answer
+        for answer in ACCEPTED
+        if all(fnmatchcase(found, pattern) for found, pattern in zip(finding, answer, strict=True))
+    ]
+
+
+def test_no_finding_is_without_an_answer(findings: set[tuple[str, str]]) -> None:
+    assert sorted(finding for finding in findings if not _answered_by(finding)) == []
+
+
+def test_no_answer_is_without_a_finding(findings: set[tuple[str, str]]) -> None:
+    used = {answer for finding in findings for answer in _answered_by(finding)}
+    assert set(ACCEPTED) - used == set()

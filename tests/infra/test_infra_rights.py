@@ -1,0 +1,203 @@
+"""Least privilege: what no function may do, why each wildcard is there, and that rights follow from the handlers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from app import ROOT
+from infra.access import ACCESS, Access
+from tests.infra.synthesised import Synthesised
+
+# Every wildcard in a policy, by the end of its resource, and why it is there.
+REASONS = {
+    "/files/*": "a prefix of the bucket; ids are in the keys",
+    "/uploads/*": "a prefix of the bucket; ids are in the keys",
+    "/work/*": "a prefix of the bucket; ids are in the keys",
+    "/results/*": "a prefix of the bucket; ids are in the keys",
+    ".Arn:*": "a function's versions, which Step Functions may be told to call (CDK's grant_invoke)",
+    ":*": "the streams of a pool's own log group, which SageMaker names",
+}
+# Actions that AWS lets nobody narrow to a resource.
+UNSCOPED = {
+    "ecr:GetAuthorizationToken",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    # Delivery of the state machine's log to CloudWatch.
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+}
+# A port, and the rights of which it needs at least one.
+NEEDS = {
+    "accounts": lambda a: "accounts" in a.reads,
+    "files": lambda a: "files" in a.reads,
+    "batches": lambda a: "batches" in a.reads,
+    "runs": lambda a: "runs" in a.reads,
+    "shards": lambda a: "shards" in a.reads,
+    "idempotency": lambda a: "idempotency" in a.writes,
+    "changes": lambda a: a.writes,
+    "reader": lambda a: a.reads_objects,
+    "writer": lambda a: a.writes_objects or a.deletes_objects,
+    "multipart": lambda a: a.writes_objects,
+    "presigner": lambda a: a.reads_objects and a.writes_objects,
+    "workflows": lambda a: a.starts_batches or a.answers_batches,
+    "dispatches": lambda a: a.asks_dispatch,
+    "endpoints": lambda a: a.invokes_endpoints,
+    "announcements": lambda a: a.announces,
+}
+RIGHTLESS = {"clock", "catalogue"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    policy: str
+    actions: tuple[str, ...]
+    resource: str
+
+
+def _statements(stage: Synthesised) -> Iterator[Statement]:
+    """One per resource, of the roles' policies. References are written `<Logical.Attribute>`."""
+    for template in stage.templates.values():
+        for name, policy in template.find_resources("AWS::IAM::Policy").items():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                assert statement["Effect"] == "Allow"
+                actions, resources = statement["Action"], statement["Resource"]
+                for resource in resources if isinstance(resources, list) else [resources]:
+                    yield Statement(
+                        name,
+                        (actions,) if isinstance(actions, str) else tuple(actions),
+                        _flat(resource),
+                    )
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    [(function, argument)] = value.items()
+    if function == "Fn::Join":
+        return str(argument[0]).join(_flat(part) for part in argument[1])
+    return f"<{argument if isinstance(argument, str) else '.'.join(argument)}>".replace(
+        ".Arn>", ".Arn"
+    )
+
+
+def test_no_action_is_a_wildcard(prod: Synthesised) -> None:
+    assert [s for s in _statements(prod) if any("*" in action for action in s.actions)] == []
+
+
+def test_every_wildcard_resource_has_its_reason(prod: Synthesised) -> None:
+    unexplained = [
+        s
+        for s in _statements(prod)
+        if ("*" in s.resource and not any(s.resource.endswith(end) for end in REASONS))
+        and not (s.resource == "*" and set(s.actions) <= UNSCOPED)
+    ]
+    assert unexplained == []
+
+
+def test_every_reason_is_still_needed(prod: Synthesised) -> None:
+    resources = [s.resource for s in _statements(prod)]
+    assert [end for end in REASONS if not any(r.endswith(end) for r in resources)] == []
+
+
+def test_streams_are_the_only_bare_wildcards_of_a_log_group(prod: Synthesised) -> None:
+    for s in _statements(prod):
+        if s.resource.endswith(":*") and not s.resource.endswith(".Arn:*"):
+            assert ":log-group:/aws/sagemaker/Endpoints/offpeak-prod-" in s.resource
+
+
+def test_roles_have_no_managed_policies_but_the_gateways_log_role(prod: Synthesised) -> None:
+    managed = {
+        name: json.dumps(role["Properties"]["ManagedPolicyArns"])
+        for template in prod.templates.values()
+        for name, role in template.find_resources("AWS::IAM::Role").items()
+        if "ManagedPolicyArns" in role["Properties"]
+    }
+    assert len(managed) == 1
+    assert "AmazonAPIGatewayPushToCloudWatchLogs" in next(iter(managed.values()))
+
+
+def test_nobody_scans_updates_or_drops_a_table(prod: Synthesised) -> None:
+    actions = {a for s in _statements(prod) for a in s.actions if a.startswith("dynamodb:")}
+    assert actions == {
+        "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem",
+    }  # fmt: skip
+
+
+def test_a_worker_reads_inputs_and_never_results(prod: Synthesised) -> None:
+    mine = [s for s in _statements(prod) if s.policy.startswith("PoolRole")]
+    objects = {
+        (action, s.resource.rpartition(".Arn")[2] or re.sub(r".*>", "", s.resource))
+        for s in mine
+        for action in s.actions
+        if action.endswith("Object")
+    }
+    assert {action for action, _ in objects} == {"s3:GetObject", "s3:PutObject"}
+    assert not [s for s in mine if "/results/" in s.resource]
+    tables = {s.resource for s in mine if "dynamodb:PutItem" in s.actions}
+    assert len(tables) == 1
+    assert "Shards" in next(iter(tables))
+
+
+def test_only_the_dispatcher_invokes_and_only_our_endpoints(prod: Synthesised) -> None:
+    invoking = [s for s in _statements(prod) if "sagemaker:InvokeEndpointAsync" in s.actions]
+    assert {s.policy.partition("Role")[0] for s in invoking} == {"LifecycleDispatchShards"}
+    assert {s.resource.rpartition("/")[2] for s in invoking} == {
+        "offpeak-prod-qwen2-5-7b-instruct", "offpeak-prod-phi-4",
+        "offpeak-prod-qwen3-embedding-0-6b",
+    }  # fmt: skip
+
+
+def _bound_ports(folder: str) -> set[str]:
+    """The ports that a function's modules take from `Aws`, or from the API's `Ports`."""
+    text = "".join(path.read_text() for path in (ROOT / "lambdas" / folder).rglob("*.py"))
+    return set(re.findall(r"\b(?:aws|ports)\.([a-z]+)\b", text)) & (set(NEEDS) | RIGHTLESS)
+
+
+@pytest.mark.parametrize("folder", ACCESS)
+def test_a_function_may_use_the_ports_that_its_handler_binds_and_no_others(folder: str) -> None:
+    access: Access = ACCESS[folder]
+    bound = _bound_ports(folder)
+    assert bound, f"lambdas/{folder} binds no port"
+    needs: Mapping[str, Any] = NEEDS
+    assert [port for port in bound - RIGHTLESS if not needs[port](access)] == []
+    assert [
+        port
+        for port in set(NEEDS) - bound - {"multipart", "presigner", "writer", "reader"}
+        if needs[port](access)
+    ] == []
+    assert bool({"reader"} & bound) is bool(access.reads_objects)
+    assert bool({"writer", "multipart"} & bound) is bool(
+        access.writes_objects or access.deletes_objects
+    )
+
+
+# Where each function that binds `multipart` puts objects of any size; `expire_files` only aborts some.
+LARGE_OBJECTS = {
+    "api": "files/",
+    "validate_range": "work/",
+    "plan_shards": "work/",
+    "finalize_batch": "results/",
+}
+
+
+@pytest.mark.parametrize("folder", ACCESS)
+def test_who_completes_a_multipart_upload_may_look_at_what_came_of_it(folder: str) -> None:
+    bound = "multipart" in _bound_ports(folder) and folder != "expire_files"
+    assert bound is (folder in LARGE_OBJECTS)
+    if folder in LARGE_OBJECTS:
+        assert LARGE_OBJECTS[folder] in ACCESS[folder].writes_objects
+        assert LARGE_OBJECTS[folder] in ACCESS[folder].reads_objects

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.infra.synthesised import Synthesised
+
+Keys = list[tuple[str, str, str]]
+# name: (key, indexes, ttl). Written out, since rows that are stored outlive the code that stored them.
+TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
+    "accounts": (
+        [("pk", "HASH", "S")],
+        {"keys": [("account_id", "HASH", "S"), ("id", "RANGE", "S")]},
+        False,
+    ),
+    "files": (
+        [("account_id", "HASH", "S"), ("id", "RANGE", "S")],
+        {"expiring": [("expiring", "HASH", "S"), ("expires_at", "RANGE", "N")]},
+        True,
+    ),
+    "batches": (
+        [("account_id", "HASH", "S"), ("id", "RANGE", "S")],
+        {"open": [("open", "HASH", "S"), ("open_key", "RANGE", "S")]},
+        False,
+    ),
+    "runs": (
+        [("batch_id", "HASH", "S"), ("number", "RANGE", "N")],
+        {"ready": [("ready_pool", "HASH", "S"), ("deadline", "RANGE", "N")]},
+        False,
+    ),
+    "shards": (
+        [("run_id", "HASH", "S"), ("number", "RANGE", "N")],
+        {"open": [("open_pool", "HASH", "S"), ("shard_id", "RANGE", "S")]},
+        False,
+    ),
+    "idempotency": ([("pk", "HASH", "S")], {}, True),
+}
+
+
+def _tables(stage: Synthesised) -> Mapping[str, Mapping[str, Any]]:
+    found = stage.templates["storage"].find_resources("AWS::DynamoDB::Table").values()
+    return {table["Properties"]["TableName"]: table for table in found}
+
+
+def _bucket(stage: Synthesised) -> Mapping[str, Any]:
+    """The one that holds batches, not the one that holds its access log."""
+    found = stage.templates["storage"].find_resources("AWS::S3::Bucket").values()
+    [bucket] = [b for b in found if "-logs" not in str(b["Properties"]["BucketName"])]
+    return bucket
+
+
+def test_every_table_has_the_keys_and_indexes_that_the_adapters_use(local: Synthesised) -> None:
+    tables = _tables(local)
+    assert set(tables) == {f"offpeak-local-{name}" for name in TABLES}
+    for name, (key, indexes, expires) in TABLES.items():
+        properties = tables[f"offpeak-local-{name}"]["Properties"]
+        types = {a["AttributeName"]: a["AttributeType"] for a in properties["AttributeDefinitions"]}
+
+        def keys(schema: list[dict[str, str]], types: dict[str, str] = types) -> Keys:
+            return [(k["AttributeName"], k["KeyType"], types[k["AttributeName"]]) for k in schema]
+
+        found = {i["IndexName"]: i for i in properties.get("GlobalSecondaryIndexes", [])}
+        assert keys(properties["KeySchema"]) == key
+        assert {index: keys(i["KeySchema"]) for index, i in found.items()} == indexes
+        assert all(i["Projection"] == {"ProjectionType": "ALL"} for i in found.values())
+        assert (properties.get("TimeToLiveSpecification", {}).get("AttributeName") == "ttl") is (
+            expires
+        )
+        assert properties["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_prod_keeps_its_tables_whatever_happens_to_the_stack(prod: Synthesised) -> None:
+    for table in _tables(prod).values():
+        assert table["DeletionPolicy"] == "Retain"
+        assert table["Properties"]["DeletionProtectionEnabled"] is True
+        recovery = table["Properties"]["PointInTimeRecoverySpecification"]
+        assert recovery == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_dev_has_backups_and_goes_with_its_stack(dev: Synthesised) -> None:
+    for table in _tables(dev).values():
+        assert table["DeletionPolicy"] == "Delete"
+        assert "PointInTimeRecoverySpecification" in table["Properties"]
+
+
+def test_the_bucket_is_private_encrypted_and_unversioned(prod: Synthesised) -> None:
+    bucket = _bucket(prod)
+    properties = bucket["Properties"]
+    assert bucket["DeletionPolicy"] == "Retain"
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert "BucketEncryption" in properties
+    assert "VersioningConfiguration" not in properties
+
+
+def test_the_bucket_forgets_work_parts_and_abandoned_uploads(local: Synthesised) -> None:
+    rules = _bucket(local)["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert {r["Prefix"]: r["ExpirationInDays"] for r in rules if "ExpirationInDays" in r} == {
+        "work/": 14,
+        "uploads/": 2,
+    }
+    assert [
+        r["AbortIncompleteMultipartUpload"] for r in rules if "AbortIncompleteMultipartUpload" in r
+    ] == [{"DaysAfterInitiation": 2}]
+
+
+def test_only_tls_reaches_the_buckets_except_on_the_emulator(
+    prod: Synthesised, local: Synthesised
+) -> None:
+    policies = prod.templates["storage"].find_resources("AWS::S3::BucketPolicy").values()
+    assert len(policies) == 2
+    for policy in policies:
+        assert any(
+            s["Effect"] == "Deny"
+            and s.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+            for s in policy["Properties"]["PolicyDocument"]["Statement"]
+        )
+    assert not local.templates["storage"].find_resources("AWS::S3::BucketPolicy")

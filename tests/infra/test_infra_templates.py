@@ -1,0 +1,65 @@
+"""What holds for every template: CloudFormation's own rules and limits, and the emulator's gaps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.infra.cfn_lint import find_faults
+from tests.infra.synthesised import Synthesised
+
+RESOURCES_MAX = 500
+TEMPLATE_BYTES_MAX = 1_000_000
+# CDK writes out dependencies that a reference implies already.
+IGNORED = ["W3005"]
+# What the emulator refuses or hangs on, by the beginning of the type.
+NOT_EMULATED = (
+    "AWS::ApiGateway::Account",
+    "AWS::ApplicationAutoScaling::",
+    "AWS::CloudFormation::CustomResource",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::SageMaker::",
+    "AWS::WAFv2::",
+    "Custom::",
+)
+
+
+@pytest.fixture(params=["prod", "dev", "local"])
+def stage(request: pytest.FixtureRequest) -> Synthesised:
+    synthesised: Synthesised = request.getfixturevalue(request.param)
+    return synthesised
+
+
+def test_a_stage_is_storage_lifecycle_api_and_a_stack_per_pool(stage: Synthesised) -> None:
+    assert set(stage.templates) == {
+        "storage", "lifecycle", "api", "inference-phi-4", "inference-qwen2-5-7b-instruct",
+        "inference-qwen3-embedding-0-6b",
+    }  # fmt: skip
+
+
+def test_no_template_breaks_a_rule_of_cloudformation(stage: Synthesised) -> None:
+    broken = {
+        part: faults
+        for part in stage.templates
+        if (faults := find_faults(stage.json(part), ignore=IGNORED))
+    }
+    assert broken == {}
+
+
+def test_every_template_is_far_from_cloudformations_limits(stage: Synthesised) -> None:
+    for part in stage.templates:
+        template = stage.json(part)
+        assert len(json.dumps(template)) < TEMPLATE_BYTES_MAX / 2, part
+        assert len(template["Resources"]) < RESOURCES_MAX / 2, part
+
+
+def test_the_local_control_plane_has_only_what_the_emulator_has(local: Synthesised) -> None:
+    for part in ("storage", "lifecycle", "api"):
+        types = {resource["Type"] for resource in local.json(part)["Resources"].values()}
+        assert not [kind for kind in types if kind.startswith(NOT_EMULATED)], part
+
+
+def test_everything_is_tagged_with_its_stage(prod: Synthesised) -> None:
+    for table in prod.templates["storage"].find_resources("AWS::DynamoDB::Table").values():
+        assert {"Key": "offpeak:stage", "Value": "prod"} in table["Properties"]["Tags"]

@@ -1,0 +1,139 @@
+"""The life cycle's handlers, given what Step Functions, SQS and EventBridge give them, over ports in memory."""
+
+import importlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from offpeak.core.batch import BatchStatus
+from offpeak.core.file import File
+from offpeak.core.ports import Add
+from offpeak.core.shard import ShardStatus
+from offpeak.steps.cancel_batch import cancel_batch
+from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward
+
+IDS = {"account_id": ACCOUNT, "batch_id": BATCH}
+
+
+@dataclass
+class Context:
+    function_name: str = "f"
+    memory_limit_in_mb: int = 128
+    invoked_function_arn: str = "arn"
+    aws_request_id: str = "r"
+
+
+@dataclass
+class Functions:
+    """Calls handlers over one ward, their events as JSON."""
+
+    ward: Ward
+    monkeypatch: pytest.MonkeyPatch
+
+    def call(self, function: str, event: dict[str, Any]) -> Any:
+        self.monkeypatch.setenv("OFFPEAK_BUCKET", "ours")
+        module = importlib.import_module(f"lambdas.{function}.handler")
+        self.monkeypatch.setattr(module, "aws", self.ward)
+        self.monkeypatch.setattr(module, "bucket", "ours", raising=False)
+        answer = module.handler(json.loads(json.dumps(event)), Context())
+        return json.loads(json.dumps(answer))
+
+
+@pytest.fixture
+def functions(monkeypatch: pytest.MonkeyPatch) -> Functions:
+    return Functions(Ward(lines=12), monkeypatch)
+
+
+def records(*bodies: str) -> dict[str, Any]:
+    return {"Records": [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]}
+
+
+def sagemakers(ward: Ward, order: bytes) -> str:
+    notice = ward.work(order)
+    inference_id = f"{BATCH}.{notice.run}.{notice.number}.{notice.attempt}"
+    return json.dumps(
+        {
+            "eventName": "InferenceResult",
+            "invocationStatus": "Completed",
+            "inferenceId": inference_id,
+            "responseParameters": {"outputLocation": f"s3://ours/{notice.report_key}"},
+        }
+    )
+
+
+def test_a_batch_goes_through_all_of_them(functions: Functions) -> None:
+    ward = functions.ward
+    functions.call("release_runs", {**IDS, "task_token": TOKEN})
+    asks = [json.dumps({"pool": pool}) for pool in ward.dispatches.asks]
+    assert functions.call("dispatch_shards", records(*asks, *asks)) == {"batchItemFailures": []}
+    orders = [invocation.order for invocation in ward.endpoints.invocations]
+    assert len(orders) == 3
+    ended = [sagemakers(ward, order) for order in orders]
+    assert functions.call("complete_shard", records(*ended)) == {"batchItemFailures": []}
+    assert TOKEN in ward.workflows.answers
+    assert functions.call("close_batch", IDS) == {"harvest": []}
+    assert functions.call("finalize_batch", IDS) is None
+    assert functions.call("announce_batch", IDS) is None
+    assert ward.batch.status is BatchStatus.COMPLETED
+    assert [kind for kind, _ in ward.announcements.announced] == ["batch.completed"]
+
+
+def test_chunks_of_a_closed_batch_are_what_a_harvest_takes(functions: Functions) -> None:
+    functions.ward.release()
+    functions.ward.call(cancel_batch, ACCOUNT, BATCH)
+    (chunk,) = functions.call("close_batch", IDS)["harvest"]
+    functions.call("harvest_shards", {**IDS, **chunk})
+    functions.call("finalize_batch", IDS)
+    assert functions.ward.batch.counts.failed == 12
+
+
+def test_a_notice_that_fails_is_named_alone_and_the_others_are_taken_in(
+    functions: Functions,
+) -> None:
+    ward = functions.ward
+    ward.release()
+    good = sagemakers(ward, ward.dispatch()[0])
+    test = json.dumps({"eventName": "TestNotification"})
+    answer = functions.call("complete_shard", records("not json", good, test))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert ward.shard().status is ShardStatus.DONE
+
+
+def test_a_pool_that_can_not_be_dispatched_to_does_not_hold_up_another(
+    functions: Functions,
+) -> None:
+    ward = functions.ward
+    ward.release()
+    ready = ward.runs.ready
+
+    def failing(pool: str) -> Any:
+        if pool == "blue-pool":
+            raise RuntimeError("broken")
+        return ready(pool)
+
+    ward.runs.ready = failing  # type: ignore[method-assign]
+    asks = [json.dumps({"pool": pool}) for pool in ("blue-pool", POOL, "blue-pool")]
+    answer = functions.call("dispatch_shards", records(*asks))
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["m0", "m2"]
+    assert len(ward.endpoints.invocations) == 3
+
+
+def test_the_sweep_takes_the_clocks_event(functions: Functions) -> None:
+    functions.ward.release()
+    functions.ward.dispatches.asks.clear()
+    functions.call("sweep", {"source": "aws.events"})
+    assert functions.ward.dispatches.asks == [POOL]
+
+
+def test_files_whose_time_is_over_go_by_the_clocks_event(functions: Functions) -> None:
+    ward = functions.ward
+    file = File(
+        id="file-over", account_id=ACCOUNT, filename="f", purpose="batch", bytes=2,
+        key=f"files/{ACCOUNT}/file-over", created_at=0, expires_at=3_600,
+    )  # fmt: skip
+    ward.writer.put(file.key, b"{}")
+    ward.changes.commit(Add(file))
+    functions.call("expire_files", {"source": "aws.events"})
+    assert file.key not in [info.key for info in ward.reader.list("files/")]

@@ -1,0 +1,286 @@
+"""The stand-in, spoken to by boto3, with the emulator's S3, SNS and SQS around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from offpeak.local.emulator import Emulator
+from offpeak.local.processes import Process, answers, free_port
+from offpeak.local.sagemaker.__main__ import Served, encode_config
+from offpeak.local.sagemaker.spec import EndpointSpec
+
+pytestmark = pytest.mark.cloud
+ROOT = Path(__file__).parents[2]
+
+
+class World:
+    """A stand-in with one endpoint of one instance with two slots, and a queue that hears both topics."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        self.name = f"pool-{uuid.uuid4().hex[:8]}"
+        self._environment = emulator.environment
+        self.heard: set[str] = set()
+        self.s3 = self._client("s3")
+        self.s3.create_bucket(Bucket=self.name)
+        self._sqs = self._client("sqs")
+        self._queue = self._sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        port = free_port()
+        served = Served(
+            spec=self._spec(),
+            command=(sys.executable, str(Path(__file__).with_name("worker_double.py"))),
+            environment={"FROM": "the launcher"},
+            aws=emulator.environment,
+            folder=str(ROOT),
+            logs=str(folder),
+            eager=True,
+        )
+        config = folder / "sagemaker.json"
+        config.write_text(encode_config(port, [served]))
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = Process(
+            "The stand-in",
+            [sys.executable, "-m", "offpeak.local.sagemaker", config],
+            log=folder / "sagemaker.log",
+            environment=dict(os.environ),
+            cwd=ROOT,
+        )
+        self.process.wait_until(lambda: answers(port), 30)
+        self.runtime = self._client("sagemaker-runtime", self.url)
+
+    def _spec(self) -> EndpointSpec:
+        sns = self._client("sns")
+        topics = [sns.create_topic(Name=f"{self.name}-{end}")["TopicArn"] for end in ("ok", "bad")]
+        for topic in topics:
+            sns.subscribe(
+                TopicArn=topic, Protocol="sqs",
+                Endpoint=f"arn:aws:sqs:us-east-1:000000000000:{self.name}",
+            )  # fmt: skip
+        trust = {
+            "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+        }  # fmt: skip
+        role = self._client("iam").create_role(
+            RoleName=self.name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+        )["Role"]
+        return EndpointSpec(
+            name=self.name,
+            config_name=self.name,
+            variant="AllTraffic",
+            role_arn=role["Arn"],
+            environment={"FROM": "the template", "OFFPEAK_STAGE": "local"},
+            concurrency=2,
+            output_path=f"s3://{self.name}/out",
+            failure_path=f"s3://{self.name}/failed",
+            success_topic=topics[0],
+            error_topic=topics[1],
+            instances_initial=1,
+            instances_max=1,
+        )
+
+    def _client(self, service: Any, url: str | None = None) -> Any:
+        return boto3.client(
+            service, endpoint_url=url or self._environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1",
+        )  # fmt: skip
+
+    def invoke(self, order: dict[str, Any], **more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.runtime.invoke_endpoint_async(
+            EndpointName=self.name, Body=json.dumps(order).encode(),
+            ContentType="application/json", **more,
+        )  # fmt: skip
+        return answer
+
+    def next_notice(self, inference_id: str, seconds: float = 20) -> dict[str, Any]:
+        """The next message of this invocation; others are heard, and dropped."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            got = self._sqs.receive_message(QueueUrl=self._queue, WaitTimeSeconds=1)
+            for message in got.get("Messages", []):
+                self._sqs.delete_message(
+                    QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"]
+                )
+                notice: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
+                self.heard.add(notice.get("inferenceId", ""))
+                if notice.get("inferenceId") == inference_id:
+                    return notice
+        raise AssertionError(f"no notice of {inference_id} within {seconds} s")
+
+    def instances(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.url}/_local/instances") as answer:
+            return list(json.load(answer))
+
+    def read(self, location: str) -> bytes:
+        bucket, _, key = location.removeprefix("s3://").partition("/")
+        return bytes(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def wait_for_instance(self, other_than: int = 0) -> int:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            pids = [i["pid"] for i in self.instances() if i["ready"] and i["pid"] != other_than]
+            if pids:
+                return int(pids[0])
+            time.sleep(0.05)
+        raise AssertionError("no instance became ready")
+
+
+@pytest.fixture(scope="module")
+def world(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    world = World(emulator, tmp_path_factory.mktemp("sagemaker"))
+    yield world
+    world.process.stop(40)
+
+
+def test_an_answer_becomes_an_object_and_a_notice(world: World) -> None:
+    accepted = world.invoke({"do": "answer"}, InferenceId="b.0.1.1")
+    assert accepted["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert accepted["InferenceId"] == "b.0.1.1"
+    notice = world.next_notice("b.0.1.1")
+    assert notice["invocationStatus"] == "Completed"
+    assert notice["eventName"] == "InferenceResult"
+    assert notice["requestParameters"] == {"endpointName": world.name}
+    assert notice["responseParameters"]["outputLocation"] == accepted["OutputLocation"]
+    told = json.loads(world.read(accepted["OutputLocation"]))
+    assert told["order"] == {"do": "answer"}
+    assert told["headers"]["Content-Type"] == "application/json"
+    assert told["environment"]["OFFPEAK_STAGE"] == "local"
+    assert told["environment"]["FROM"] == "the launcher"
+    assert "PATH" not in told["environment"]
+    with urllib.request.urlopen(
+        told["environment"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    ) as credentials:
+        assert set(json.load(credentials)) == {
+            "AccessKeyId", "SecretAccessKey", "Token", "Expiration",
+        }  # fmt: skip
+
+
+def test_input_may_lie_in_s3(world: World) -> None:
+    world.s3.put_object(Bucket=world.name, Key="in/1", Body=b'{"do": "answer"}')
+    accepted = world.runtime.invoke_endpoint_async(
+        EndpointName=world.name, InputLocation=f"s3://{world.name}/in/1", InferenceId="in-s3"
+    )
+    notice = world.next_notice("in-s3")
+    assert notice["requestParameters"]["inputLocation"] == f"s3://{world.name}/in/1"
+    assert json.loads(world.read(accepted["OutputLocation"]))["order"] == {"do": "answer"}
+
+
+def test_an_error_of_the_container_is_told_with_its_words(world: World) -> None:
+    accepted = world.invoke({"do": "fail"}, InferenceId="failing")
+    notice = world.next_notice("failing")
+    assert notice["invocationStatus"] == "Failed"
+    assert "500" in notice["failureReason"]
+    assert "the engine is dead" in notice["failureReason"]
+    assert world.read(accepted["FailureLocation"]) == b"the engine is dead"
+
+
+def test_an_answer_without_content_length_is_a_failure(world: World) -> None:
+    world.invoke({"do": "chunk"}, InferenceId="chunked")
+    notice = world.next_notice("chunked")
+    assert notice["invocationStatus"] == "Failed"
+    assert "Content-Length" in notice["failureReason"]
+
+
+def test_an_invocation_that_takes_too_long_fails(world: World) -> None:
+    world.invoke({"do": "answer", "seconds": 3}, InferenceId="slow", InvocationTimeoutSeconds=1)
+    notice = world.next_notice("slow")
+    assert notice["invocationStatus"] == "Failed"
+    assert "within 1 s" in notice["failureReason"]
+
+
+def test_no_more_invocations_run_on_an_instance_than_the_template_says(world: World) -> None:
+    world.wait_for_instance()
+    for number in range(4):
+        world.invoke({"do": "answer", "seconds": 0.5}, InferenceId=f"many-{number}")
+    time.sleep(0.3)
+    assert [instance["in_flight"] for instance in world.instances()] == [2]
+    assert world.next_notice("many-3")["invocationStatus"] == "Completed"
+
+
+def test_an_instance_that_dies_takes_its_work_along_and_is_replaced(world: World) -> None:
+    pid = world.wait_for_instance()
+    world.invoke({"do": "answer", "seconds": 30}, InferenceId="lost")
+    time.sleep(0.3)
+    _signal(world, pid, "SIGKILL")
+    assert world.wait_for_instance(other_than=pid) != pid
+    world.invoke({"do": "answer"}, InferenceId="after")
+    assert world.next_notice("after")["invocationStatus"] == "Completed"
+    assert "lost" not in world.heard
+
+
+def test_a_container_that_exits_in_the_middle_loses_its_work(world: World) -> None:
+    pid = world.wait_for_instance()
+    world.invoke({"do": "die"}, InferenceId="suicide")
+    world.wait_for_instance(other_than=pid)
+    world.invoke({"do": "answer"}, InferenceId="next")
+    assert world.next_notice("next")["invocationStatus"] == "Completed"
+    assert "suicide" not in world.heard
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"EndpointName": "nobody", "Body": b"x"}, "Endpoint nobody of account .* not found"),
+        ({"Body": b"x" * 128_001}, "128001 bytes"),
+        ({"InputLocation": "s3://b/k", "Body": b"x"}, "either InputLocation or Body"),
+        ({"Body": b"x", "RequestTTLSeconds": 59}, "60 to 21600"),
+        ({"Body": b"x", "InvocationTimeoutSeconds": 3601}, "1 to 3600"),
+        ({"Body": b"x", "InferenceId": "i" * 65}, "64 characters"),
+    ],
+)
+def test_what_sagemaker_refuses_is_refused(
+    world: World, wrong: dict[str, Any], message: str
+) -> None:
+    lenient = Config(parameter_validation=False)
+    runtime = boto3.client(
+        "sagemaker-runtime", endpoint_url=world.url, aws_access_key_id="test",
+        aws_secret_access_key="test", region_name="us-east-1", config=lenient,
+    )  # fmt: skip
+    with pytest.raises(ClientError, match=message) as refusal:
+        runtime.invoke_endpoint_async(**{"EndpointName": world.name, **wrong})
+    assert refusal.value.response["Error"]["Code"] == "ValidationError"
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_the_endpoint_is_described(world: World) -> None:
+    world.wait_for_instance()
+    sagemaker = boto3.client(
+        "sagemaker", endpoint_url=world.url, aws_access_key_id="test",
+        aws_secret_access_key="test", region_name="us-east-1",
+    )  # fmt: skip
+    answer = sagemaker.describe_endpoint(EndpointName=world.name)
+    assert answer["EndpointStatus"] == "InService"
+    assert answer["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+
+
+def test_sigterm_stops_the_instances_too(emulator: Emulator, tmp_path: Path) -> None:
+    world = World(emulator, tmp_path)
+    pid = world.wait_for_instance()
+    os.kill(world.process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while world.process.running and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not world.process.running
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    world.process.stop()
+
+
+def _signal(world: World, pid: int, name: str) -> None:
+    request = urllib.request.Request(
+        f"{world.url}/_local/instances/{pid}", json.dumps({"signal": name}).encode()
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200

@@ -1,0 +1,165 @@
+"""Many callers of the ports, one of them running at a time: at every port call a seed chooses who goes on, who dies
+there, whose call fails before or after its effect, and who falls asleep for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from threading import Semaphore, Thread
+from typing import Any
+
+from offpeak.core.errors import OffpeakError, Unavailable
+from offpeak.memory.memory import Memory
+
+PORTS = (
+    "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
+    "batches", "runs", "shards", "idempotency", "workflows", "dispatches", "endpoints",
+    "announcements",
+)  # fmt: skip
+LAGGING = {("shards", "open"), ("runs", "ready"), ("batches", "open")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """Chances, per port call or per delivery."""
+
+    death: float = 0.0
+    unavailable: float = 0.0
+    lost: float = 0.0
+    doubled: float = 0.0
+    lag: float = 0.0
+    freeze: float = 0.0
+
+
+CALM = Faults()
+STORM = Faults(death=0.004, unavailable=0.004, lost=0.08, doubled=0.1, lag=0.2, freeze=0.005)
+
+
+class Death(BaseException):
+    """The process is gone: it makes no further call."""
+
+
+@dataclass(eq=False)
+class Task:
+    name: str
+    body: Callable[[], Any]
+    mortal: bool = True
+    turn: Semaphore = field(default_factory=lambda: Semaphore(0))
+    until: Callable[[], bool] | None = None
+    dead: bool = False
+    finished: bool = False
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Port:
+    """A port whose every call is a moment at which somebody else may run, and something go wrong."""
+
+    def __init__(self, name: str, target: Any, world: Interleaving) -> None:
+        self._name = name
+        self._target = target
+        self._world = world
+        self._before: dict[tuple[Any, ...], Any] = {}
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._world.moment(may_fail=self._name != "clock")
+            result = getattr(self._target, method)(*args, **kwargs)
+            if isinstance(result, Iterator):
+                result = iter(list(result))
+            if (self._name, method) in LAGGING:
+                result = self._lagging((method, *args), list(result))
+            self._world.moment(may_fail=self._name != "clock")
+            return result
+
+        return call
+
+    def _lagging(self, asked: tuple[Any, ...], now: list[Any]) -> Any:
+        before = self._before.get(asked, [])
+        self._before[asked] = now
+        shown = before if self._world.happens(self._world.faults.lag) else now
+        return iter(shown) if asked == ("open",) else shown
+
+
+class Interleaving:
+    """Each task has a thread of its own, and waits for its turn."""
+
+    def __init__(self, seed: int, faults: Faults) -> None:
+        self.random = Random(seed)
+        self.faults = faults
+        self.memory = Memory()
+        self.ports: dict[str, Any] = {
+            name: Port(name, getattr(self.memory, name), self) for name in PORTS
+        }
+        self.tasks: list[Task] = []
+        self._back = Semaphore(0)
+        self._current: Task | None = None
+
+    def spawn(self, name: str, body: Callable[[], Any], *, mortal: bool = True) -> Task:
+        task = Task(name, body, mortal)
+
+        def run() -> None:
+            task.turn.acquire()
+            try:
+                task.result = task.body()
+            except BaseException as error:  # noqa: BLE001  # kept for whoever waits for the task
+                task.error = error
+            task.finished = True
+            self._back.release()
+
+        Thread(target=run, daemon=True).start()
+        self.tasks.append(task)
+        return task
+
+    def moment(self, *, may_fail: bool) -> None:
+        """Inside a task: others may run now; then this one may die, or its call fail."""
+        if self.happens(self.faults.freeze):
+            self.sleep(self.random.choice([30, 200, 500]))
+        task = self._pause()
+        if task.dead or (task.mortal and self.happens(self.faults.death)):
+            task.dead = True
+            raise Death
+        if may_fail and task.mortal and self.happens(self.faults.unavailable):
+            raise Unavailable("No answer.")
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        task = self._running()
+        task.until = until
+        self._pause()
+        task.until = None
+        if task.dead:
+            raise Death
+
+    def happens(self, chance: float) -> bool:
+        return self.random.random() < chance
+
+    def _running(self) -> Task:
+        assert self._current is not None
+        return self._current
+
+    def _pause(self) -> Task:
+        task = self._running()
+        self._back.release()
+        task.turn.acquire()
+        return task
+
+    def resume(self, task: Task) -> None:
+        self._current = task
+        task.turn.release()
+        self._back.acquire()
+        if task.finished:
+            self.tasks.remove(task)
+            if isinstance(task.error, Exception) and not isinstance(task.error, OffpeakError):
+                raise AssertionError(f"{task.name} broke") from task.error
+
+    def end(self) -> None:
+        """Lets every thread go."""
+        for task in list(self.tasks):
+            task.dead = True
+            while not task.finished:
+                self.resume(task)
+
+    def sleep(self, seconds: float) -> None:
+        until = self.memory.clock.now() + seconds
+        self.wait(lambda: self.memory.clock.now() >= until)

@@ -1,0 +1,269 @@
+"""Release, cancel, the sweep and the check of the ending, one at a time; together they are in test_whole_batches."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from offpeak.core.batch import BatchStatus
+from offpeak.core.errors import StateConflict, Unavailable
+from offpeak.core.file import File
+from offpeak.core.ports import Add, Save
+from offpeak.core.run import CloseReason, RunStatus
+from offpeak.core.shard import ShardStatus
+from offpeak.steps import sweep as sweep_module
+from offpeak.steps.announce_batch import announce_batch
+from offpeak.steps.cancel_batch import cancel_batch
+from offpeak.steps.close_runs import GRACE_SECONDS
+from offpeak.steps.sweep import Swept, sweep
+from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward
+
+
+@pytest.fixture
+def ward() -> Ward:
+    return Ward(lines=40)
+
+
+def claim(ward: Ward, number: int) -> None:
+    claimed = ward.shard(number).claimed(1, "w", int(ward.clock.now()) + 10_000)
+    ward.changes.commit(Save(claimed))
+
+
+def statuses(ward: Ward) -> list[ShardStatus]:
+    return [shard.status for shard in ward.shards.of_run(BATCH, 0)]
+
+
+def swept(ward: Ward) -> Swept:
+    found: Swept = ward.call(sweep)
+    return found
+
+
+# ── release ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_token_is_stored_before_any_run_is_released(ward: Ward) -> None:
+    seen = []
+    commit = ward.changes.commit
+
+    def watching(*changes: Add | Save) -> None:
+        commit(*changes)
+        seen.append((ward.batch.task_token, ward.run.status))
+
+    ward.changes.commit = watching  # type: ignore[method-assign]
+    ward.release()
+    assert seen == [(TOKEN, RunStatus.HELD), (TOKEN, RunStatus.READY)]
+    assert ward.dispatches.asks == [POOL]
+
+
+def test_a_token_of_an_earlier_try_that_is_stored_late_does_not_hide_the_waiting_one(
+    ward: Ward,
+) -> None:
+    ward.release("second")
+    ward.release("first, late")
+    ward.run_all()
+    assert set(ward.workflows.answers) == {"second", "first, late"}
+
+
+def test_only_the_last_few_tokens_are_kept(ward: Ward) -> None:
+    for number in range(10):
+        ward.release(f"token {number}")
+    assert ward.batch.task_tokens == tuple(f"token {number}" for number in range(6, 10))
+
+
+def test_a_batch_that_was_cancelled_meanwhile_is_closed_and_answered_at_once(ward: Ward) -> None:
+    ward.changes.commit(Save(ward.batch.cancelling(1)))
+    ward.release()
+    assert ward.run.close_reason is CloseReason.CANCELLED
+    assert TOKEN in ward.workflows.answers
+
+
+def test_nothing_is_answered_while_a_shard_is_open(ward: Ward) -> None:
+    ward.release()
+    ward.dispatch()
+    swept(ward)
+    assert ward.workflows.answers == {}
+
+
+# ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_cancelling_closes_unclaimed_shards_at_once_and_leaves_claimed_ones_a_moment(
+    ward: Ward,
+) -> None:
+    ward.release()
+    ward.dispatch()
+    claim(ward, 1)
+    ward.call(cancel_batch, ACCOUNT, BATCH)
+    assert statuses(ward) == [ShardStatus.CLOSED, ShardStatus.CLAIMED, ShardStatus.CLOSED]
+    assert (ward.run.open, ward.workflows.answers) == (1, {})
+    ward.clock.advance(GRACE_SECONDS - 1)
+    swept(ward)
+    assert ward.shard(1).status is ShardStatus.CLAIMED
+    ward.clock.advance(1)
+    swept(ward)
+    assert statuses(ward) == [ShardStatus.CLOSED] * 3
+    assert TOKEN in ward.workflows.answers
+
+
+def test_cancelling_again_answers_the_same_and_goes_on_where_the_first_died(ward: Ward) -> None:
+    ward.release()
+    ward.dispatch()
+    ward.changes.commit(Save(ward.batch.cancelling(1)))
+    batch = ward.call(cancel_batch, ACCOUNT, BATCH)
+    assert (batch.status, batch.cancelling_at) == (BatchStatus.CANCELLING, 1)
+    assert ward.run.open == 0
+
+
+def test_a_batch_whose_results_are_put_together_is_not_cancelled(ward: Ward) -> None:
+    ward.changes.commit(Save(ward.batch.finalizing(1)))
+    with pytest.raises(StateConflict):
+        ward.call(cancel_batch, ACCOUNT, BATCH)
+    assert ward.run.status is RunStatus.HELD
+
+
+# ── sweep ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_worker_that_stopped_renewing_has_failed_its_shard(ward: Ward) -> None:
+    ward.release()
+    ward.dispatch()
+    claim(ward, 0)
+    ward.clock.advance(10_000)
+    assert swept(ward).lost_shards == 3
+    claimed, unclaimed = ward.shard(0), ward.shard(1)
+    assert (claimed.status, claimed.failures) == (ShardStatus.WAITING, 1)
+    assert (unclaimed.status, unclaimed.failures) == (ShardStatus.WAITING, 0)
+
+
+def test_the_last_failure_of_the_last_shard_ends_the_batch_from_the_sweep() -> None:
+    ward = Ward(lines=4)
+    ward.release()
+    ward.dispatch()
+    ward.changes.commit(Save(replace(ward.shard(), failures=2)))
+    claim(ward, 0)
+    ward.clock.advance(10_000)
+    swept(ward)
+    assert ward.shard().engine_failed
+    assert TOKEN in ward.workflows.answers
+
+
+def test_dispatch_is_asked_for_where_there_is_work_and_only_there(ward: Ward) -> None:
+    ward.release()
+    ward.dispatches.asks.clear()
+    assert swept(ward).asked == 1
+    assert ward.dispatches.asks == [POOL]
+
+
+def test_a_batch_past_its_window_is_closed(ward: Ward) -> None:
+    ward.release()
+    ward.dispatch()
+    ward.clock.advance(86_400)
+    assert swept(ward).closing == 1
+    assert ward.run.close_reason is CloseReason.EXPIRED
+    assert statuses(ward) == [ShardStatus.CLOSED] * 3
+    assert TOKEN in ward.workflows.answers
+
+
+def test_a_batch_that_ended_in_time_does_not_expire_afterwards() -> None:
+    ward = Ward(lines=4)
+    ward.release()
+    ward.run_all()
+    ward.clock.advance(86_400)
+    swept(ward)
+    assert ward.run.close_reason is None
+    assert ward.end().status is BatchStatus.COMPLETED
+
+
+def test_an_execution_that_was_never_started_is_started(ward: Ward) -> None:
+    never = replace(ward.batch, id="batch_2", in_progress_at=None, version=0)
+    ward.changes.commit(Add(replace(never, status=BatchStatus.VALIDATING)))
+    swept(ward)
+    assert ward.workflows.started == {}
+    ward.clock.advance(120)
+    swept(ward)
+    assert set(ward.workflows.started) == {"batch_2"}
+    assert ward.workflows.started["batch_2"]["account_id"] == ACCOUNT
+
+
+def test_a_lost_answer_is_given_again(ward: Ward) -> None:
+    ward.release()
+    ward.run_all()
+    ward.workflows.answers.clear()
+    assert swept(ward).ended == 1
+    assert TOKEN in ward.workflows.answers
+
+
+def test_a_batch_that_is_put_together_is_left_to_its_execution(ward: Ward) -> None:
+    ward.release()
+    ward.run_all()
+    ward.workflows.answers.clear()
+    ward.changes.commit(Save(ward.batch.finalizing(1)))
+    swept(ward)
+    assert ward.workflows.answers == {}
+
+
+def test_what_fails_for_one_batch_is_not_kept_from_the_others(ward: Ward) -> None:
+    ward.release()
+    ward.run_all()
+    ward.workflows.answers.clear()
+    broken = replace(ward.batch, id="batch_0", version=0)
+    ward.changes.commit(Add(broken))
+    get = ward.batches.get
+
+    def failing(account_id: str, batch_id: str) -> object:
+        if batch_id == "batch_0":
+            raise Unavailable("No answer.")
+        return get(account_id, batch_id)
+
+    ward.batches.get = failing  # type: ignore[assignment]
+    found = swept(ward)
+    assert (found.errors, found.ended) == (1, 1)
+
+
+def test_with_more_batches_than_one_sweep_takes_each_has_its_turn(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "BATCHES_MAX", 3)
+    batches = [replace(ward.batch, id=f"batch_{n}") for n in range(8)]
+    seen: set[str] = set()
+
+    def open_batches() -> Iterator[object]:
+        yield from batches
+
+    ward.batches.open = open_batches  # type: ignore[assignment]
+    for _ in range(3):
+        ward.clock.advance(60)
+        turn = sweep_module._turn(list(ward.batches.open()), int(ward.clock.now()))
+        assert len(turn) == 3
+        seen |= {batch.id for batch in turn}
+    assert len(seen) == 8
+
+
+# ── announce ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_only_what_has_ended_is_announced(ward: Ward) -> None:
+    with pytest.raises(StateConflict):
+        ward.call(announce_batch, ACCOUNT, BATCH)
+    ward.release()
+    ward.run_all()
+    ward.end()
+    assert ward.call(announce_batch, ACCOUNT, BATCH) == "batch.completed"
+    assert [kind for kind, _ in ward.announcements.announced] == ["batch.completed"]
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_an_input_that_was_deleted_while_its_batch_ran_goes_when_it_has_ended(
+    ward: Ward, *, is_deleted: bool
+) -> None:
+    if not is_deleted:
+        file = File(
+            id="file-1", account_id=ACCOUNT, filename="f", purpose="batch", bytes=1,
+            key=ward.batch.input_key, created_at=1,
+        )  # fmt: skip
+        ward.changes.commit(Add(file))
+    ward.release()
+    ward.run_all()
+    ward.end()
+    ward.call(announce_batch, ACCOUNT, BATCH)
+    assert bool(list(ward.reader.list("files/"))) is not is_deleted

@@ -1,0 +1,258 @@
+"""Each thing that can be wrong with a line: its code, its message, its param."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
+from offpeak.wire.jsonl import LINE_BYTES_MAX
+from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker, read_line
+
+CHAT = "/v1/chat/completions"
+TINY = Model(
+    id="tiny", aliases=("small",), pool="tiny", source="s", context_tokens=8_192,
+    endpoints=(CHAT, "/v1/completions", "/v1/responses"), completion_tokens_max=100,
+)  # fmt: skip
+EMBED = Model(
+    id="embed", pool="embed", source="s", context_tokens=512, endpoints=("/v1/embeddings",)
+)
+CATALOGUE = Catalogue((TINY, EMBED))
+PROMPTS: dict[str, dict[str, Any]] = {
+    CHAT: {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]},
+    "/v1/completions": {"model": "tiny", "prompt": "hi"},
+    "/v1/embeddings": {"model": "embed", "input": "hi"},
+    "/v1/responses": {"model": "tiny", "input": "hi"},
+}
+ABSENT = object()
+
+
+def _fields(**changes: Any) -> dict[str, Any]:
+    fields = {"custom_id": "a", "method": "POST", "url": CHAT, "body": PROMPTS[CHAT], **changes}
+    return {name: value for name, value in fields.items() if value is not ABSENT}
+
+
+def _with_body(endpoint: str = CHAT, **changes: Any) -> dict[str, Any]:
+    body = {**PROMPTS[endpoint], **changes}
+    kept = {name: value for name, value in body.items() if value is not ABSENT}
+    return _fields(url=endpoint, body=kept)
+
+
+def _check(line: bytes | dict[str, Any] | None, endpoint: str = CHAT) -> GoodLine | BadLine:
+    raw = json.dumps(line).encode() if isinstance(line, dict) else line
+    return LineChecker(endpoint, CATALOGUE, LINE_BYTES_MAX).check(raw, 7)
+
+
+def _refused(line: bytes | dict[str, Any] | None, endpoint: str = CHAT) -> BadLine:
+    checked = _check(line, endpoint)
+    assert isinstance(checked, BadLine)
+    assert checked.error.line == 7
+    return checked
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_each_endpoint_takes_its_request(endpoint: str) -> None:
+    checked = _check(_with_body(endpoint), endpoint)
+    assert isinstance(checked, GoodLine)
+    assert checked.custom_id == "a"
+    assert checked.model is (EMBED if endpoint == "/v1/embeddings" else TINY)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        _with_body(model="small"),
+        _with_body(stream=False),
+        _with_body(stream=None),
+        _with_body(max_tokens=100),
+        _with_body(max_completion_tokens=0, max_tokens=None),
+        _with_body(n=2, tools=[{}], unheard_of={"a": 1e300}),
+        _fields(custom_id="é" * 512, extra=1),
+    ],
+)
+def test_what_openai_allows_is_allowed(line: dict[str, Any]) -> None:
+    assert isinstance(_check(line), GoodLine)
+
+
+@pytest.mark.parametrize("prompt", ["", "text", ["a", "b"], [1, 2], [[1], [2]]])
+def test_prompts_are_text_or_arrays(prompt: Any) -> None:
+    line = _with_body("/v1/completions", prompt=prompt)
+    assert isinstance(_check(line, "/v1/completions"), GoodLine)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps(_fields()).encode() + b"\r",
+        b" \t" + json.dumps(_fields()).encode(),
+        json.dumps(_fields(custom_id="ü"), ensure_ascii=False).encode(),
+        b'{"custom_id":1,"method":"GET",' + json.dumps(_fields()).encode()[1:],
+        b'{"body":{},"url":"",' + json.dumps(_fields()).encode()[1:],
+    ],
+)
+def test_line_endings_whitespace_and_duplicate_keys_are_tolerated(line: bytes) -> None:
+    assert isinstance(_check(line), GoodLine)
+
+
+INVALID_JSON = [
+    (b"", "blank"),
+    (b" \t\r", "blank"),
+    (b"not JSON", "not valid JSON"),
+    (b'{"custom_id": "a"', "not valid JSON"),
+    (b"{} {}", "not valid JSON"),
+    (b"[1]", "not an object"),
+    (b'"text"', "not an object"),
+    (b"null", "not an object"),
+    (b'{"custom_id": NaN}', "not valid JSON"),
+    (b'{"custom_id": Infinity}', "not valid JSON"),
+    (b'{"custom_id": "\xff"}', "not UTF-8"),
+    (b'{"custom_id": "\xed\xa0\x80"}', "not UTF-8"),
+    (json.dumps(_with_body(extra="?")).encode().replace(b"?", b"\xc3"), "not UTF-8"),
+    (rb'{"custom_id": "\ud800"}', "not valid JSON"),
+    (b"\xef\xbb\xbf{}", "not valid JSON"),
+    ("{}".encode("utf-16"), "not UTF-8"),
+    (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested too deeply"),
+    (b"[" * 10_000 + b"]" * 10_000, "nested too deeply"),
+    (
+        json.dumps(_with_body(extra=0)).encode().replace(b": 0", b": " + b"[" * 10_000 + b"]" * 10_000),
+        "nested too deeply",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "says"), INVALID_JSON)
+def test_what_is_no_json_object_is_an_invalid_json_line(line: bytes, says: str) -> None:
+    error = _refused(line).error
+    assert (error.code, error.param) == ("invalid_json_line", None)
+    assert says in error.message
+
+
+REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
+    (_fields(custom_id=ABSENT), "missing_required_parameter", "custom_id", "Missing required"),
+    (_fields(custom_id=None), "missing_required_parameter", "custom_id", "Missing required"),
+    (_fields(custom_id=""), "missing_required_parameter", "custom_id", "is empty"),
+    (_fields(custom_id=5), "invalid_request", "custom_id", "must be a string"),
+    (_fields(custom_id="x" * 513), "invalid_request", "custom_id", "at most 512"),
+    (_fields(method=ABSENT), "missing_required_parameter", "method", "Missing required"),
+    (_fields(method=""), "missing_required_parameter", "method", "is empty"),
+    (_fields(method="GET"), "invalid_request", "method", "Only 'POST'"),
+    (_fields(method="post"), "invalid_request", "method", "Only 'POST'"),
+    (_fields(url=ABSENT), "missing_required_parameter", "url", "Missing required"),
+    (_fields(url=""), "missing_required_parameter", "url", "is empty"),
+    (_fields(url="/v1/nowhere"), "invalid_url", "url", "not supported"),
+    (_fields(url="/v1/embeddings"), "url_mismatch", "url", "differs from the batch's endpoint"),
+    (_fields(body=ABSENT), "missing_required_parameter", "body", "Missing required"),
+    (_fields(body={}), "missing_required_parameter", "body", "is empty"),
+    (_fields(body="{}"), "invalid_request", "body", "must be an object"),
+    (_with_body(model=ABSENT), "missing_required_parameter", "body.model", "Missing required"),
+    (_with_body(model=""), "missing_required_parameter", "body.model", "is empty"),
+    (_with_body(model=["tiny"]), "invalid_request", "body.model", "must be a string"),
+    (_with_body(model="gpt-9"), "model_not_found", "body.model", "'gpt-9' does not exist"),
+    (_with_body(model="embed"), "invalid_request", "body.model", "does not serve"),
+    (_with_body(stream=True), "streaming_unsupported", "body.stream", "can't stream"),
+    (_with_body(stream="true"), "streaming_unsupported", "body.stream", "can't stream"),
+    (_with_body(stream=0), "invalid_request", "body.stream", "must be a boolean"),
+    (_with_body(messages=ABSENT), "missing_required_parameter", "body.messages", "Missing"),
+    (_with_body(messages=[]), "missing_required_parameter", "body.messages", "is empty"),
+    (_with_body(messages="hi"), "invalid_request", "body.messages", "must be an array"),
+    (_with_body(max_tokens=101), "invalid_request", "body.max_tokens", "at most 100 tokens"),
+    (_with_body(max_tokens=10**30), "invalid_request", "body.max_tokens", "at most 100 tokens"),
+    (_with_body(max_tokens=-1), "invalid_request", "body.max_tokens", "whole number"),
+    (_with_body(max_tokens=1.5), "invalid_request", "body.max_tokens", "whole number"),
+    (_with_body(max_tokens=True), "invalid_request", "body.max_tokens", "whole number"),
+    (
+        _with_body(max_completion_tokens=101),
+        "invalid_request", "body.max_completion_tokens", "at most 100 tokens",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "param", "says"), REFUSED)
+def test_each_mistake_has_its_code_its_param_and_a_sentence(
+    line: dict[str, Any], code: str, param: str, says: str
+) -> None:
+    error = _refused(line).error
+    assert (error.code, error.param) == (code, param)
+    assert says in error.message
+    assert len(error.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "changes", "code", "param"),
+    [
+        ("/v1/completions", {"prompt": ABSENT}, "missing_required_parameter", "body.prompt"),
+        ("/v1/completions", {"prompt": None}, "missing_required_parameter", "body.prompt"),
+        ("/v1/completions", {"prompt": []}, "missing_required_parameter", "body.prompt"),
+        ("/v1/completions", {"prompt": {}}, "invalid_request", "body.prompt"),
+        ("/v1/completions", {"max_tokens": 101}, "invalid_request", "body.max_tokens"),
+        ("/v1/embeddings", {"input": ABSENT}, "missing_required_parameter", "body.input"),
+        ("/v1/embeddings", {"input": 5}, "invalid_request", "body.input"),
+        ("/v1/embeddings", {"model": "tiny"}, "invalid_request", "body.model"),
+        ("/v1/responses", {"input": ABSENT}, "missing_required_parameter", "body.input"),
+        ("/v1/responses", {"stream": True}, "streaming_unsupported", "body.stream"),
+        ("/v1/responses", {"max_output_tokens": 101}, "invalid_request", "body.max_output_tokens"),
+    ],
+)  # fmt: skip
+def test_each_endpoint_asks_for_its_own_fields(
+    endpoint: str, changes: dict[str, Any], code: str, param: str
+) -> None:
+    error = _refused(_with_body(endpoint, **changes), endpoint).error
+    assert (error.code, error.param) == (code, param)
+
+
+def test_a_line_over_the_limit_is_refused_unread() -> None:
+    error = _refused(None).error
+    assert (error.code, error.param) == ("line_too_long", None)
+    assert "1,000,000 bytes" in error.message
+
+
+def test_a_refused_line_is_still_known_by_its_custom_id() -> None:
+    assert _refused(_fields(custom_id="mine", method="GET")).custom_id == "mine"
+    assert _refused(_fields(custom_id=5)).custom_id is None
+    assert _refused(b"{").custom_id is None
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+FIELDS = st.sampled_from(
+    ["custom_id", "method", "url", "body.model", "body.stream", "body.max_tokens", "body.messages",
+     "body.prompt", "body.input", "body.max_output_tokens", "body.max_completion_tokens", "body"]
+)  # fmt: skip
+
+
+@given(st.sampled_from(ENDPOINTS), st.dictionaries(FIELDS, ANY_JSON, max_size=3))
+def test_the_fast_look_and_the_full_walk_agree(endpoint: str, changes: dict[str, Any]) -> None:
+    body: Any = {**PROMPTS[endpoint]}
+    line = {"custom_id": "a", "method": "POST", "url": endpoint, "body": body}
+    for path, value in changes.items():
+        if path.startswith("body."):
+            body[path.removeprefix("body.")] = value
+        else:
+            line[path] = value
+    raw = json.dumps(line).encode()
+    checker = LineChecker(endpoint, CATALOGUE, LINE_BYTES_MAX)
+    assert checker.check(raw, 1) == checker._walk(raw, 1)
+
+
+@given(st.binary() | st.binary().map(lambda tail: json.dumps(_fields()).encode()[:-9] + tail))
+def test_no_bytes_break_the_check(line: bytes) -> None:
+    assert isinstance(_check(line), GoodLine | BadLine)
+
+
+def test_a_checked_line_is_read_with_its_body_untouched() -> None:
+    body = b'{ "model":"small",  "messages":[{}], "x":1e999 }'
+    line = b'{"custom_id":1,"custom_id":"\\u00e9","method":"POST","url":"/v1/chat/completions","body":%b}'
+    read = read_line(line % body, 3)
+    assert (read.number, read.custom_id, read.url, read.model) == (3, "é", CHAT, "small")
+    assert read.body == body
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[]", b'{"custom_id":"a","url":"u","body":{}}'])
+def test_reading_a_line_that_was_never_checked_raises(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        read_line(line, 3)

@@ -1,0 +1,187 @@
+"""The echo, and any OpenAI-compatible server by its URL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from openai.types import Completion, CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
+
+from offpeak.core.usage import Usage
+from offpeak.local.processes import free_port
+from offpeak.worker.engine import Engine, EngineAnswer, EngineDead, read_usage
+from offpeak.worker.engines.echo import EchoEngine
+from offpeak.worker.engines.openai_server import OpenAIServerEngine, ServerSettings
+from tests.worker.world import CHAT, chat
+
+
+def ask(engine: Engine, body: dict[str, Any], endpoint: str = CHAT) -> EngineAnswer:
+    async def asked() -> EngineAnswer:
+        await engine.start()
+        try:
+            return await engine.run(endpoint, body, priority=0)
+        finally:
+            await engine.stop()
+
+    return asyncio.run(asked())
+
+
+# ── the echo ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "shape"),
+    [
+        (CHAT, chat("one two three"), ChatCompletion),
+        ("/v1/completions", {"prompt": ["one", "two three"]}, Completion),
+        ("/v1/embeddings", {"input": "one two three"}, CreateEmbeddingResponse),
+        ("/v1/responses", {"input": [{"role": "user", "content": "one two three"}]}, Response),
+    ],
+)
+def test_the_echo_s_answers_have_openai_s_shape_and_never_differ(
+    endpoint: str, body: dict[str, Any], shape: Any
+) -> None:
+    answer = ask(EchoEngine("tiny"), body, endpoint)
+    assert answer.status_code == 200
+    assert answer.usage.input_tokens == 3
+    shape.model_validate_json(answer.body, strict=True)
+    assert json.loads(answer.body)["model"] == "tiny"
+    assert ask(EchoEngine("tiny"), body, endpoint) == answer
+
+
+def test_the_echo_reads_the_text_parts_of_a_message() -> None:
+    parts = [{"type": "text", "text": "one"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    body = {"messages": [{"role": "user", "content": parts}]}
+    answer = json.loads(ask(EchoEngine("tiny"), body).body)
+    assert answer["choices"][0]["message"]["content"].strip() == "one"
+
+
+@pytest.mark.parametrize("body", [{}, {"messages": []}, {"messages": ["x"]}, {"messages": 3}])
+def test_the_echo_refuses_what_is_no_request(body: dict[str, Any]) -> None:
+    answer = ask(EchoEngine("tiny"), body)
+    assert answer.status_code == 400
+    assert set(json.loads(answer.body)["error"]) == {"message", "type", "param", "code"}
+
+
+def test_usage_is_read_from_what_engines_really_send() -> None:
+    assert read_usage(
+        b'{"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14,'
+        b'"prompt_tokens_details":{"cached_tokens":4},'
+        b'"completion_tokens_details":{"reasoning_tokens":2}}}'
+    ) == Usage(input_tokens=9, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
+    assert read_usage(
+        b'{"usage":{"input_tokens":9,"output_tokens":5,"input_tokens_details":{"cached_tokens":4}}}'
+    ) == Usage(input_tokens=9, cached_tokens=4, output_tokens=5)
+    assert (
+        read_usage(b'{"usage":{"prompt_tokens":3,"prompt_tokens_details":null}}').input_tokens == 3
+    )
+    for strange in (b"", b"[]", b'{"usage":[]}', b'{"usage":{"prompt_tokens":"three"}}'):
+        assert read_usage(strange) == Usage()
+
+
+# ── a server by its URL ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Server:
+    """Answers as told, in turn: (status, headers); then 200. None hangs up."""
+
+    faults: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
+    url: str = ""
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send(200, {}, b'{"object":"list","data":[]}')
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.requests.append((self.path, body, self.headers.get("Authorization")))
+            fault = server.faults.pop(0) if server.faults else (200, {})
+            if fault is None:
+                self.close_connection = True
+                return
+            status, headers = fault
+            good = {"model": body["model"], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}
+            self.send(
+                status, headers, json.dumps(good if status == 200 else {"error": {}}).encode()
+            )
+
+        def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quietly."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        server.url = f"http://127.0.0.1:{http.server_port}"
+        try:
+            yield server
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+QUICK = ServerSettings(attempts_max=4, retry_seconds=0.001, start_seconds_max=0.1)
+
+
+def test_a_request_reaches_the_server_under_the_name_it_knows() -> None:
+    with serving(Server()) as server:
+        engine = OpenAIServerEngine(
+            server.url + "/v1/", "tiny", server_model="theirs", api_key="k", settings=QUICK
+        )
+        answer = ask(engine, chat("hello"))
+    ((path, body, authorization),) = server.requests
+    assert (path, body["model"], authorization) == (CHAT, "theirs", "Bearer k")
+    assert json.loads(answer.body)["model"] == "tiny"
+    assert answer.usage == Usage(input_tokens=2, output_tokens=1)
+
+
+@pytest.mark.parametrize("fault", [(429, {"Retry-After": "0.01"}), (500, {}), (503, {}), None])
+def test_passing_faults_are_tried_again(fault: Any) -> None:
+    with serving(Server(faults=[fault, fault])) as server:
+        answer = ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+    assert answer.status_code == 200
+    assert len(server.requests) == 3
+
+
+def test_a_fault_that_stays_is_answered_after_the_last_attempt() -> None:
+    with serving(Server(faults=[(503, {})] * 9)) as server:
+        answer = ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+    assert answer.status_code == 503
+    assert len(server.requests) == QUICK.attempts_max
+
+
+def test_what_the_server_refuses_is_not_tried_again() -> None:
+    with serving(Server(faults=[(400, {})])) as server:
+        answer = ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+    assert (answer.status_code, len(server.requests)) == (400, 1)
+
+
+def test_a_server_that_hangs_up_for_good_is_a_dead_engine() -> None:
+    with serving(Server(faults=[None] * 9)) as server, pytest.raises(EngineDead):
+        ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+
+
+def test_where_nothing_answers_the_engine_does_not_start() -> None:
+    engine = OpenAIServerEngine(f"http://127.0.0.1:{free_port()}", "tiny", settings=QUICK)
+    with pytest.raises(EngineDead, match="Nothing answers"):
+        ask(engine, chat("hello"))
