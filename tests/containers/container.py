@@ -125,5 +125,5 @@ def error_of(answer: httpx.Response) -> Mapping[str, Any]:
     return error
 
 
-def eventually(container: Container, check: Callable[[], bool], seconds: float = 15.0) -> None:
+def eventually(container: Container, check: Callable[[], bool], seconds: float = 60.0) -> None:
     container.process.wait_until(check, seconds)

@@ -34,6 +34,8 @@ SCHEMA = {
     "required": ["digit"],
     "additionalProperties": False,
 }
+# Minutes of work for any CPU: whatever a test does in its middle comes before its end.
+ENDLESS = [chat("Go on", max_tokens=1_900, ignore_eos=True)] * 400
 COMPLETIONS, EMBEDDINGS, RESPONSES = "/v1/completions", "/v1/embeddings", "/v1/responses"
 
 
@@ -211,8 +213,7 @@ def test_prompt_tokens_from_the_prefix_cache_are_counted(
 def test_lines_in_flight_are_aborted_when_their_run_closes(
     containers: Containers, vllm: Container
 ) -> None:
-    endless = chat("Go on", max_tokens=1_900, ignore_eos=True)
-    world = containers.world(chat("Hello", max_tokens=1), *([endless] * 16))
+    world = containers.world(chat("Hello", max_tokens=1), *ENDLESS)
     with ThreadPoolExecutor() as pool:
         working = pool.submit(vllm.work, world)
         eventually(vllm, lambda: 1 in world.checkpointed())
@@ -252,8 +253,7 @@ def test_embeddings_are_served_by_a_pooling_model(
 def test_a_dead_engine_core_fails_the_invocation_and_ends_the_process(
     containers: Containers, settings: Mapping[str, str], python: str
 ) -> None:
-    endless = chat("Go on", max_tokens=1_900, ignore_eos=True)
-    world = containers.world(*([endless] * 16))
+    world = containers.world(*ENDLESS)
     with (
         containers.running(settings, python, START_SECONDS) as container,
         ThreadPoolExecutor() as pool,
