@@ -1,0 +1,71 @@
+"""What the steps and the worker need of the world: synchronous, narrow, with an in-memory and an AWS adapter each.
+
+Every port call may raise Unavailable (the effect may or may not have happened); further errors are named.
+State is changed in one way only: `Changes.commit`, all or nothing, each save conditional on the version that was read.
+"""
+
+from offpeak.core.ports.effects import (
+    ORDER_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
+    Announcements,
+    Dispatches,
+    Endpoints,
+    Workflows,
+)
+from offpeak.core.ports.objects import (
+    PART_BYTES_MAX,
+    PART_BYTES_MIN,
+    PARTS_MAX,
+    Clock,
+    Multipart,
+    ObjectInfo,
+    Presigner,
+    Reader,
+    Writer,
+)
+from offpeak.core.ports.state import (
+    CHANGES_MAX,
+    Accounts,
+    Add,
+    Batches,
+    Changes,
+    Claim,
+    Files,
+    Idempotency,
+    Page,
+    Row,
+    Runs,
+    Save,
+    Shards,
+)
+
+__all__ = [
+    "CHANGES_MAX",
+    "ORDER_BYTES_MAX",
+    "PARTS_MAX",
+    "PART_BYTES_MAX",
+    "PART_BYTES_MIN",
+    "PAYLOAD_BYTES_MAX",
+    "Accounts",
+    "Add",
+    "Announcements",
+    "Batches",
+    "Changes",
+    "Claim",
+    "Clock",
+    "Dispatches",
+    "Endpoints",
+    "Files",
+    "Idempotency",
+    "Multipart",
+    "ObjectInfo",
+    "Page",
+    "Presigner",
+    "Reader",
+    "Row",
+    "Runs",
+    "Save",
+    "Shards",
+    "Workflows",
+    "Writer",
+]

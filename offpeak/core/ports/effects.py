@@ -1,0 +1,46 @@
+"""Effects (Step Functions, SQS, SageMaker, EventBridge)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from offpeak.core.batch import Batch
+
+PAYLOAD_BYTES_MAX = 262_144
+"""What a Step Functions state may hold, as JSON."""
+
+
+class Workflows(Protocol):
+    def start(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Starts `process_batch` once per name: a second start of the same name does nothing."""
+        ...
+
+    def answer(self, task_token: str, output: Mapping[str, Any]) -> None:
+        """Answers a waiting state. One that was answered or has timed out counts as answered."""
+        ...
+
+
+class Dispatches(Protocol):
+    def ask(self, pool: str) -> None:
+        """Somebody should dispatch to this pool soon. Asking twice does no harm."""
+        ...
+
+
+ORDER_BYTES_MAX = 128_000
+"""What InvokeEndpointAsync takes inline."""
+
+
+class Endpoints(Protocol):
+    def invoke(self, pool: str, invocation_id: str, order: bytes) -> None:
+        """Hands `order` (at most 128,000 bytes) to the pool's async endpoint. May be lost or doubled on its way.
+
+        Raises TooLarge for a longer one.
+        """
+        ...
+
+
+class Announcements(Protocol):
+    def announce(self, kind: str, batch: Batch) -> None:
+        """Tells the outside that a batch ended (`batch.completed`, `batch.failed`, …). At least once."""
+        ...
