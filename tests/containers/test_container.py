@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -73,29 +72,27 @@ def test_until_its_engine_is_ready_it_answers_503(containers: Containers) -> Non
 def test_sigterm_ends_the_shard_with_what_is_done_and_then_the_process(
     containers: Containers,
 ) -> None:
-    world = containers.world(chat("quick"), chat("slow [[sleep=60]]"))
+    world = containers.world(chat("quick"), chat("slow [[sleep=600]]"))
     with containers.running(ECHO) as container, ThreadPoolExecutor() as pool:
         working = pool.submit(container.invoke, world)
         eventually(container, lambda: world.checkpointed() == [1])
-        told_at = time.monotonic()
         container.process.send(signal.SIGTERM)
         report = decode_report(working.result().content)
-        container.process.wait_for_end(20)
-        assert time.monotonic() - told_at < 10
+        container.process.wait_for_end(60)
     assert (report.outcome, report.counts.completed) == (Outcome.STOPPED, 1)
 
 
 def test_when_its_engine_dies_the_invocation_fails_and_the_process_ends(
     containers: Containers,
 ) -> None:
-    world = containers.world(chat("one"), chat("two [[sleep=0.3]] [[die]]"))
+    world = containers.world(chat("one"), chat("two [[sleep=2]] [[die]]"))
     with containers.running(ECHO) as container:
         answer = container.invoke(world)
         assert answer.status_code == 500
         assert error_of(answer)["code"] == "engine_dead"
         assert container.ping() in {503, 0}
         with pytest.raises(ProcessFailed, match="status 1"):
-            container.process.wait_for_end(20)
+            container.process.wait_for_end(60)
     assert world.checkpointed() == [1]
 
 
@@ -130,4 +127,4 @@ def test_a_wrong_setting_ends_the_process_and_is_named(
 ) -> None:
     failure = pytest.raises(ProcessFailed, match=f"(?s)status 1.*{name}")
     with containers.started({**ECHO, name: value}) as container, failure:
-        container.process.wait_for_end(20)
+        container.process.wait_for_end(60)

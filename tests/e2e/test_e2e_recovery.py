@@ -19,7 +19,7 @@ from tests.e2e.lines import assert_each_once_in_input_order, chat_line, chat_lin
 
 pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 
-LEASE_SECONDS = 4
+LEASE_SECONDS = 8
 FAST = {
     "OFFPEAK_LEASE_SECONDS": str(LEASE_SECONDS),
     "OFFPEAK_RENEW_SECONDS": "1",
@@ -27,7 +27,7 @@ FAST = {
     "OFFPEAK_CHECKPOINT_SECONDS": "1",
 }
 QUICK = chat_lines(30, "quick")
-SLOW = [chat_line(f"slow-{n}", f"[[sleep=12]] {n}") for n in range(4)]
+SLOW = [chat_line(f"slow-{n}", f"[[sleep=25]] {n}") for n in range(4)]
 LINES = [*SLOW[:2], *QUICK, *SLOW[2:]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,13 @@ def run(world: World, engine: Any = None, settings: Any = QUICK) -> ShardReport:
     engine = engine or EchoEngine(MODEL, window=4)
     (report,) = asyncio.run(work(world.instance(engine, settings), world.order))
     return report
+
+
+async def until(reached: Callable[[], bool], seconds_max: float = 60.0) -> None:
+    """Waits for what must come, however slow the machine is."""
+    async with asyncio.timeout(seconds_max):
+        while not reached():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.005)
 
 
 class Recording:
@@ -114,8 +121,8 @@ def test_a_line_that_always_fails_is_an_error_after_its_last_try() -> None:
 
 
 def test_a_line_over_its_own_time_limit_is_aborted_as_request_timeout() -> None:
-    world = World.of("slow [[sleep=60]]", "quick")
-    report = run(world, settings=replace(QUICK, line_seconds_max=0.05))
+    world = World.of("slow [[sleep=600]]", "quick")
+    report = run(world, settings=replace(QUICK, line_seconds_max=1.0))
     _, errors = world.results(report)
     assert [line["error"]["code"] for line in errors] == ["request_timeout"]
     assert errors[0]["response"] is None
@@ -137,7 +144,7 @@ def test_lines_are_admitted_in_input_order_of_the_older_shard_first() -> None:
         instance = older.instance(engine)
         await instance.start()
         first = asyncio.create_task(instance.work(older.order))
-        await asyncio.sleep(0.02)
+        await until(lambda: len(engine.asked) >= 2)
         second = asyncio.create_task(instance.work(younger.order))
         reports = [await first, await second]
         await instance.close()
@@ -168,35 +175,36 @@ def test_a_second_delivery_of_the_same_order_is_superseded() -> None:
 
 
 def test_the_lease_is_renewed_with_the_progress() -> None:
-    world = World.of("one", "two", "slow [[sleep=1.2]]")
+    world = World.of("one", "two", "slow [[sleep=600]]")
 
     async def watch() -> None:
         settings = replace(QUICK, renew_seconds=0.02)
         instance = world.instance(EchoEngine(MODEL), settings)
         working = asyncio.create_task(work(instance, world.order))
-        await asyncio.sleep(0.1)
+        await until(lambda: world.shard.progress.completed == 2)
         world.memory.clock.advance(1_000)
-        await asyncio.sleep(0.1)
+        lease_until = world.memory.clock.now() + settings.lease_seconds
+        await until(lambda: world.shard.due_at == lease_until)
         shard = world.shard
         assert shard.status is ShardStatus.CLAIMED
         assert shard.worker is not None
         assert shard.worker.startswith("worker/")
-        assert shard.due_at == world.memory.clock.now() + settings.lease_seconds
         assert (shard.progress.total, shard.progress.completed) == (3, 2)
+        world.close_run()
         (report,) = await working
-        assert report.outcome is Outcome.DONE
+        assert report.outcome is Outcome.STOPPED
 
     asyncio.run(watch())
 
 
 def test_a_worker_that_lost_its_lease_stops_and_writes_nothing_more() -> None:
-    world = World.of("one", "slow [[sleep=30]]")
+    world = World.of("one", "slow [[sleep=600]]")
 
     async def lose() -> ShardReport:
         instance = world.instance(EchoEngine(MODEL), replace(QUICK, renew_seconds=0.02))
         working = asyncio.create_task(work(instance, world.order))
-        await asyncio.sleep(0.1)
-        world.memory.changes.commit(Save(world.shard.waiting(retry_at=0, failed=True)))
+        await until(lambda: world.shard.status is ShardStatus.CLAIMED)
+        await until(lambda: _lost(world))
         (report,) = await working
         return report
 
@@ -206,12 +214,35 @@ def test_a_worker_that_lost_its_lease_stops_and_writes_nothing_more() -> None:
     assert world.keys() == []
 
 
+def _lost(world: World) -> bool:
+    """Somebody takes the shard away, unless its worker has just renewed its lease: then again."""
+    try:
+        world.memory.changes.commit(Save(world.shard.waiting(retry_at=0, failed=True)))
+    except StateConflict:
+        return False
+    return True
+
+
+class Halting(Recording):
+    """It answers some lines at once and the others never."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__(window=2)
+        self._left = lines
+
+    async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:
+        self._left -= 1
+        if self._left < 0:
+            await asyncio.sleep(600)
+        return await super().run(endpoint, body, priority=priority)
+
+
 def test_at_its_time_limit_a_shard_is_partial_and_the_next_attempt_finishes_it() -> None:
-    world = World.of(*(f"text {n} [[sleep=0.3]]" for n in range(12)))
-    limited = replace(QUICK, shard_seconds_max=1.0)
-    first = run(world, EchoEngine(MODEL, window=2), limited)
+    world = World.of(*(f"text {n}" for n in range(12)))
+    limited = replace(QUICK, shard_seconds_max=2.0, drain_seconds=0.1, line_seconds_max=600)
+    first = run(world, Halting(7), limited)
     assert first.outcome is Outcome.PARTIAL
-    assert 0 < first.counts.completed < 12
+    assert first.counts.completed == 7
     assert sorted(world.checkpointed()) == list(range(1, first.counts.completed + 1))
 
     again = world.dispatch_again()
@@ -232,18 +263,19 @@ def test_lines_in_flight_at_the_time_limit_may_end_within_the_drain() -> None:
 
 
 def test_lines_that_outlast_the_drain_are_aborted() -> None:
-    world = World.of("quick", "slow [[sleep=60]]")
+    world = World.of("quick", "slow [[sleep=600]]")
     report = run(world, settings=replace(QUICK, shard_seconds_max=1.0, drain_seconds=0.1))
     assert (report.outcome, report.counts.completed) == (Outcome.PARTIAL, 1)
     assert world.checkpointed() == [1]
 
 
 def test_a_closing_run_stops_its_shards_and_keeps_what_is_done() -> None:
-    world = World.of("quick", "slow [[sleep=60]]")
+    world = World.of("quick", "slow [[sleep=600]]")
 
     async def close() -> ShardReport:
-        working = asyncio.create_task(work(world.instance(EchoEngine(MODEL)), world.order))
-        await asyncio.sleep(0.1)
+        engine = Recording()
+        working = asyncio.create_task(work(world.instance(engine), world.order))
+        await until(lambda: (len(engine.asked), engine.in_flight) == (2, 1))
         world.close_run()
         (report,) = await working
         return report
@@ -254,13 +286,14 @@ def test_a_closing_run_stops_its_shards_and_keeps_what_is_done() -> None:
 
 
 def test_a_stopping_instance_ends_its_shards_and_takes_no_more() -> None:
-    world = World.of("quick", "slow [[sleep=60]]")
+    world = World.of("quick", "slow [[sleep=600]]")
 
     async def stop() -> ShardReport:
-        instance = world.instance(EchoEngine(MODEL))
+        engine = Recording()
+        instance = world.instance(engine)
         await instance.start()
         working = asyncio.create_task(instance.work(world.order))
-        await asyncio.sleep(0.1)
+        await until(lambda: (len(engine.asked), engine.in_flight) == (2, 1))
         assert await instance.ready()
         instance.stop()
         await instance.idle()
@@ -276,7 +309,7 @@ def test_a_stopping_instance_ends_its_shards_and_takes_no_more() -> None:
 
 
 def test_when_the_engine_dies_the_attempt_fails_and_keeps_what_is_done() -> None:
-    world = World.of("one", "two", "[[sleep=0.1]] [[die]]", "four [[sleep=5]]")
+    world = World.of("one", "two", "[[sleep=1]] [[die]]", "four [[sleep=600]]")
 
     async def die() -> None:
         instance = world.instance(EchoEngine(MODEL))
