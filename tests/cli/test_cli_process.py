@@ -63,7 +63,13 @@ def start(url: str, *arguments: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "offpeak.cli.main", *arguments],
         env={"OFFPEAK_BASE_URL": url, "OFFPEAK_API_KEY": "sk-1", "PYTHONUNBUFFERED": "1"},
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - all it does is to set a signal's disposition
     )  # fmt: skip
+
+
+def _hear_ctrl_c() -> None:
+    """A shell starts what it puts into the background deaf to SIGINT, and the tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(url: str) -> None:
