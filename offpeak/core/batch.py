@@ -42,6 +42,8 @@ _MOVES = {
     BatchStatus.CANCELLING: {BatchStatus.CANCELLED},
 }
 OnInvalid = Literal["fail", "skip"]
+Accent = Literal["openai", "together", "drop", "exxa"]
+"""How a batch came: it says what its lines may leave out, and who shows it."""
 TASK_TOKENS_MAX = 4
 
 
@@ -59,6 +61,7 @@ class Batch:
     completion_window: str
     created_at: int
     expires_at: int
+    accent: Accent = "openai"
     on_invalid: OnInvalid = "fail"
     metadata: Mapping[str, str] | None = None
     output_expires_after: int | None = None

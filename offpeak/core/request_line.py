@@ -10,11 +10,11 @@ from offpeak.core.usage import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLine:
-    """One valid line. `number` counts lines of the file from 1; `body` is its JSON, untouched."""
+    """One valid line. `number` counts lines of the file from 1; `body` is its JSON, untouched.
+    Its `url`, if it has one, is the batch's endpoint."""
 
     number: int
     custom_id: str
-    url: str
     model: str
     body: bytes
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from offpeak.core.account import Account
-from offpeak.core.batch import Batch, BatchStatus, OnInvalid
+from offpeak.core.batch import Accent, Batch, BatchStatus, OnInvalid
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import (
     InvalidRequest,
@@ -47,6 +47,7 @@ class NewBatch:
     input_file_id: str
     endpoint: str
     completion_window: str
+    accent: Accent = "openai"
     on_invalid: OnInvalid = "fail"
     metadata: Mapping[str, str] | None = None
     output_expires_after: int | None = None
@@ -164,6 +165,7 @@ def _batch(
         completion_window=new.completion_window,
         created_at=now,
         expires_at=now + window_seconds,
+        accent=new.accent,
         on_invalid=new.on_invalid,
         metadata=new.metadata,
         output_expires_after=new.output_expires_after,

@@ -39,7 +39,7 @@ def validate_range(
     """Writes the range report of bytes [start, stop). It stops early in a file that has too many lines anyway."""
     batch = batches.get(account_id, batch_id)
     lines_max = accounts.get(account_id).limits.request_lines_max
-    checker = LineChecker(batch.endpoint, catalogue, line_bytes_max)
+    checker = LineChecker(batch.endpoint, catalogue, line_bytes_max, batch.accent)
     with StreamedObject(
         range_report_key(batch_id, index), writer=writer, multipart=multipart
     ) as report:

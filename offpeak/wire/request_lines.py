@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 
+from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
 from offpeak.core.request_line import LineError, RequestLine
 from offpeak.wire.request_shapes import CUSTOM_ID_CHARACTERS_MAX, DIALECTS
 
 QUOTED_CHARACTERS_MAX = 80
 MISSING = "missing_required_parameter"
+_BARE_ACCENTS: frozenset[Accent] = frozenset({"together"})
+"""Their lines hold `custom_id` and `body`; the batch's endpoint says where they go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,15 @@ class _Wrong(Exception):
 class LineChecker:
     """Checks the lines of one batch's input against its endpoint and the models that are served."""
 
-    def __init__(self, endpoint: str, catalogue: Catalogue, line_bytes_max: int) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        catalogue: Catalogue,
+        line_bytes_max: int,
+        accent: Accent = "openai",
+    ) -> None:
         self._endpoint = endpoint
+        self._is_bare = accent in _BARE_ACCENTS
         self._catalogue = catalogue
         self._line_bytes_max = line_bytes_max
         self._dialect = DIALECTS[endpoint]
@@ -68,7 +78,8 @@ class LineChecker:
             model = self._serving.get(decoded.body.model)
             if (
                 model is not None
-                and decoded.url == self._endpoint
+                and (decoded.url == self._endpoint or (self._is_bare and decoded.url is None))
+                and (decoded.method is not None or self._is_bare)
                 and decoded.body.is_plain(model.completion_tokens_max)
             ):
                 return GoodLine(decoded.custom_id, model)
@@ -112,13 +123,14 @@ class LineChecker:
         return request
 
     def _check_request(self, request: dict[str, Any]) -> Model:
-        if _require(request, "method", str) != "POST":
+        if self._is_given(request, "method") and _require(request, "method", str) != "POST":
             raise _Wrong(
                 "invalid_request",
                 f"'method' is {_quote(request['method'])}. Only 'POST' is supported.",
                 "method",
             )
-        self._check_url(_require(request, "url", str))
+        if self._is_given(request, "url"):
+            self._check_url(_require(request, "url", str))
         body = _require(request, "body", dict)
         model = self._check_model(_require(body, "model", str, "body."))
         if body.get("stream"):
@@ -133,6 +145,10 @@ class LineChecker:
         for name in self._dialect.token_limits:
             _check_token_limit(body.get(name), f"body.{name}", model)
         return model
+
+    def _is_given(self, request: dict[str, Any], name: str) -> bool:
+        """Whether to look at it: where it may be left out, null is out."""
+        return not self._is_bare or request.get(name) is not None
 
     def _check_url(self, url: str) -> None:
         if url == self._endpoint:
@@ -182,8 +198,7 @@ def read_line(line: bytes, number: int) -> RequestLine:
     try:
         body = bytes(fields["body"])
         return RequestLine(
-            number=number, custom_id=_STRING.decode(fields["custom_id"]),
-            url=_STRING.decode(fields["url"]), body=body,
+            number=number, custom_id=_STRING.decode(fields["custom_id"]), body=body,
             model=_STRING.decode(_RAW_FIELDS.decode(body)["model"]),
         )  # fmt: skip
     except KeyError as missing:

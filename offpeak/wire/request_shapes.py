@@ -66,10 +66,12 @@ BodyT = TypeVar("BodyT")
 
 
 class GoodShape(msgspec.Struct, Generic[BodyT], gc=False):
+    """`method` and `url` are there in every accent but Together's, where both may be left out."""
+
     custom_id: Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_CHARACTERS_MAX)]
-    method: Literal["POST"]
-    url: str
     body: BodyT
+    method: Literal["POST"] | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

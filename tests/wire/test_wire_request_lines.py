@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
 from offpeak.wire.jsonl import LINE_BYTES_MAX
 from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker, read_line
@@ -225,8 +226,42 @@ FIELDS = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.sampled_from(ENDPOINTS), st.dictionaries(FIELDS, ANY_JSON, max_size=3))
-def test_the_fast_look_and_the_full_walk_agree(endpoint: str, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("absent", [ABSENT, None])
+def test_togethers_lines_hold_only_custom_id_and_body(absent: Any) -> None:
+    line = _fields(method=absent, url=absent)
+    assert isinstance(_of_together(line), GoodLine)
+    assert _refused(line).error.code == "missing_required_parameter"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"url": "/v1/embeddings"}, "url_mismatch"),
+        ({"url": "/v1/nowhere"}, "invalid_url"),
+        ({"url": ""}, "missing_required_parameter"),
+        ({"method": "GET"}, "invalid_request"),
+        ({"custom_id": ABSENT}, "missing_required_parameter"),
+        ({"body": ABSENT}, "missing_required_parameter"),
+    ],
+)
+def test_what_togethers_lines_do_say_is_checked(changes: dict[str, Any], code: str) -> None:
+    checked = _of_together(_fields(**changes))
+    assert isinstance(checked, BadLine)
+    assert checked.error.code == code
+
+
+def _of_together(line: dict[str, Any]) -> GoodLine | BadLine:
+    checker = LineChecker(CHAT, CATALOGUE, LINE_BYTES_MAX, "together")
+    return checker.check(json.dumps(line).encode(), 7)
+
+
+ACCENTS: st.SearchStrategy[Accent] = st.sampled_from(["openai", "together"])
+
+
+@given(st.sampled_from(ENDPOINTS), ACCENTS, st.dictionaries(FIELDS, ANY_JSON, max_size=3))
+def test_the_fast_look_and_the_full_walk_agree(
+    endpoint: str, accent: Accent, changes: dict[str, Any]
+) -> None:
     body: Any = {**PROMPTS[endpoint]}
     line = {"custom_id": "a", "method": "POST", "url": endpoint, "body": body}
     for path, value in changes.items():
@@ -235,7 +270,7 @@ def test_the_fast_look_and_the_full_walk_agree(endpoint: str, changes: dict[str,
         else:
             line[path] = value
     raw = json.dumps(line).encode()
-    checker = LineChecker(endpoint, CATALOGUE, LINE_BYTES_MAX)
+    checker = LineChecker(endpoint, CATALOGUE, LINE_BYTES_MAX, accent)
     assert checker.check(raw, 1) == checker._walk(raw, 1)
 
 
@@ -248,7 +283,7 @@ def test_a_checked_line_is_read_with_its_body_untouched() -> None:
     body = b'{ "model":"small",  "messages":[{}], "x":1e999 }'
     line = b'{"custom_id":1,"custom_id":"\\u00e9","method":"POST","url":"/v1/chat/completions","body":%b}'
     read = read_line(line % body, 3)
-    assert (read.number, read.custom_id, read.url, read.model) == (3, "é", CHAT, "small")
+    assert (read.number, read.custom_id, read.model) == (3, "é", "small")
     assert read.body == body
 
 
