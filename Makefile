@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-tests demo up test lint format bench-small-batch lock clean
+.PHONY: help setup setup-vllm setup-tests demo up test lint format api-table bench-small-batch lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -39,6 +39,9 @@ lint: setup ## ruff and mypy
 format: setup ## ruff's fixes and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+api-table: setup ## the table of routes in docs/api.md anew, from the routes
+	$(BIN)/python -m tests.lambdas.api.api_table
 
 bench-small-batch: setup ## how long a batch of 10 lines takes with the echo engine; the last line is JSON
 	@$(BIN)/python -m benchmarks.small_batch

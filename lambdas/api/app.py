@@ -17,6 +17,7 @@ from lambdas.api.openai.batches import BatchRoutes
 from lambdas.api.openai.files import FileRoutes
 from lambdas.api.openai.models import ModelRoutes
 from lambdas.api.openai.uploads import UploadRoutes
+from lambdas.api.openapi import described
 from lambdas.api.ports import Ports
 from offpeak.core.errors import OffpeakError
 from offpeak.wire.http_errors import error_body, http_error
@@ -28,15 +29,24 @@ PATH_CHARACTERS_MAX = 200
 logger = Logger(service="api")
 
 
-def build_app(ports: Ports) -> App:
-    routes = (
-        *FileRoutes(ports).routes(),
-        *UploadRoutes(ports).routes(),
-        *BatchRoutes(ports).routes(),
-        *ModelRoutes(ports.catalogue).routes(),
+def routes_of(ports: Ports) -> tuple[Route, ...]:
+    """Every route, and the one that describes them."""
+    return described(
+        (
+            *FileRoutes(ports).routes(),
+            *UploadRoutes(ports).routes(),
+            *BatchRoutes(ports).routes(),
+            *ModelRoutes(ports.catalogue).routes(),
+        )
     )
+
+
+def build_app(ports: Ports) -> App:
+    routes = routes_of(ports)
     resolver = APIGatewayRestResolver()
-    resolver.use([_authenticated_by(Authentication(clock=ports.clock, accounts=ports.accounts))])
+    authentication = Authentication(clock=ports.clock, accounts=ports.accounts)
+    open_paths = frozenset(route.rule for route in routes if route.is_open)
+    resolver.use([_authenticated_by(authentication, open_paths)])
     resolver.include_router(bind(routes))
     resolver.not_found(_nowhere(resolver, routes))
     resolver.exception_handler(OffpeakError)(_answer_error)
@@ -71,10 +81,14 @@ def _resolve(
     return {**answer, "body": ""}
 
 
-def _authenticated_by(authentication: Authentication) -> Callable[..., Response[str]]:
+def _authenticated_by(
+    authentication: Authentication, open_paths: frozenset[str]
+) -> Callable[..., Response[str]]:
     def authenticate(
         resolver: APIGatewayRestResolver, next_middleware: NextMiddleware
     ) -> Response[str]:
+        if resolver.current_event.path.rstrip("/") in open_paths:
+            return next_middleware(resolver)
         account = authentication.account(lower_headers(resolver.current_event.raw_event))
         logger.append_keys(account_id=account.id)
         resolver.append_context(account=account)  # type: ignore[no-untyped-call]

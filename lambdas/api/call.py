@@ -6,8 +6,8 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
 
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.event_handler.api_gateway import Router
@@ -16,6 +16,8 @@ from offpeak.core.account import Account
 from offpeak.core.errors import InvalidRequest, NotFound
 
 ID_CHARACTERS_MAX = 128
+ANYBODY = Account(id="anybody", name="anybody", created_at=0)
+"""Who calls a route that needs no key: an account that has nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,35 +38,56 @@ Answer = Callable[..., Response[str]]
 """Takes the Call, and each id in the path by its name."""
 
 
+AccentName = Literal["OpenAI", "Together", "EXXA", "Hive", "Offpeak"]
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`rule` is a path; `<file_id>` in it stands for one segment."""
+    """What a path does, and its description: `/openapi.json` and the table in `docs/api.md` are made of these.
+
+    `rule` is a path; `<file_id>` in it stands for one segment. `summary` is one line, for people. `takes` is the type
+    of the JSON body, or a mapping from content types to types; `gives` that of the JSON answer, None where there is no
+    body (a redirect). A type is a pydantic model, a TypedDict, or whatever else pydantic's TypeAdapter takes. `query`
+    is a TypedDict of the parameters. `accents` says who speaks so; "Offpeak" are routes of our own. `reserves` is for a
+    POST that honours `Idempotency-Key`; `is_open` needs no API key.
+
+    After adding one, run `make api-table` (docs/api.md). The API tests hold every answer against `gives`.
+    """
 
     method: str
     rule: str
     answer: Answer
+    _: KW_ONLY
+    summary: str
+    gives: Any
+    takes: Any = None
+    query: Any = None
+    accents: tuple[AccentName, ...] = ("OpenAI",)
+    status: int = 200
+    reserves: bool = False
+    is_open: bool = False
 
 
 def bind(routes: Iterable[Route]) -> Router:
     router = Router()  # type: ignore[no-untyped-call]
     for route in routes:
-        router.route(route.rule, method=route.method)(_adapted(router, route.answer))
+        router.route(route.rule, method=route.method)(_adapted(router, route))
     return router
 
 
-def _adapted(router: Router, answer: Answer) -> Callable[..., Response[str]]:
+def _adapted(router: Router, route: Route) -> Callable[..., Response[str]]:
     def adapted(**ids: str) -> Response[str]:
         for text in ids.values():
             if len(text) > ID_CHARACTERS_MAX:
                 raise NotFound(f"There is nothing with the id {text[:40]}….")
         event = router.current_event.raw_event
         call = Call(
-            account=router.context["account"],
+            account=ANYBODY if route.is_open else router.context["account"],
             headers=lower_headers(event),
             query=event.get("queryStringParameters") or {},
             body=_body(event),
         )
-        return answer(call, **ids)
+        return route.answer(call, **ids)
 
     return adapted
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from offpeak.core.errors import (
     InvalidRequest,
@@ -16,6 +17,21 @@ from offpeak.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+
+
+class ErrorFields(TypedDict):
+    """`message` is for people, `code` for programs; `param` names the field that is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(TypedDict):
+    """The envelope of every error, in every dialect."""
+
+    error: ErrorFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,5 @@ def http_error(error: OffpeakError) -> HttpError:
 
 def error_body(
     message: str, type: str, *, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
-    """The envelope."""
+) -> ErrorBody:
     return {"error": {"message": message, "type": type, "param": param, "code": code}}

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
 from openai import OpenAI
+
+from tests.described import Described
+
+
+@cache
+def description(base_url: str) -> Described:
+    """What a deployment says of itself, without a key."""
+    return Described(httpx.get(f"{base_url}/openapi.json", timeout=30.0).raise_for_status().json())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,4 +32,12 @@ class Caller:
         """One call without an SDK: what it would never send, and every header of the answer."""
         headers = {"Authorization": f"Bearer {self.api_key}", **request.pop("headers", {})}
         url = f"{self.base_url}/v1{path}"
-        return httpx.request(method, url, headers=headers, timeout=30.0, **request)
+        answer = httpx.request(method, url, headers=headers, timeout=30.0, **request)
+        description(self.base_url).check(
+            method,
+            answer.request.url.path,
+            answer.status_code,
+            answer.headers.get("content-type", ""),
+            answer.text,
+        )
+        return answer

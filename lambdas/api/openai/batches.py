@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
@@ -15,6 +14,7 @@ from offpeak.core.batch import Batch
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.create_batch import NewBatch, create_batch
 from offpeak.steps.show_batch import show_batch
+from offpeak.wire.openai.answers import BatchesQuery, BatchList, BatchObject
 from offpeak.wire.openai.bodies import CreateBatchBody, parse_json
 from offpeak.wire.openai.listing import parse_listing, render_list
 from offpeak.wire.openai.objects import render_batch
@@ -29,10 +29,37 @@ class BatchRoutes:
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route("POST", "/v1/batches", self.create),
-            Route("GET", "/v1/batches", self.list),
-            Route("GET", "/v1/batches/<batch_id>", self.show),
-            Route("POST", "/v1/batches/<batch_id>/cancel", self.cancel),
+            Route(
+                "POST",
+                "/v1/batches",
+                self.create,
+                summary="Create a batch of an uploaded file.",
+                takes=CreateBatchBody,
+                gives=BatchObject,
+                reserves=True,
+            ),
+            Route(
+                "GET",
+                "/v1/batches",
+                self.list,
+                summary="List the account's batches, newest first.",
+                query=BatchesQuery,
+                gives=BatchList,
+            ),
+            Route(
+                "GET",
+                "/v1/batches/<batch_id>",
+                self.show,
+                summary="Show a batch as it is now.",
+                gives=BatchObject,
+            ),
+            Route(
+                "POST",
+                "/v1/batches/<batch_id>/cancel",
+                self.cancel,
+                summary="Cancel a batch; what was done is kept.",
+                gives=BatchObject,
+            ),
         )
 
     def create(self, call: Call) -> Response[str]:
@@ -84,7 +111,7 @@ class BatchRoutes:
         )
         return json_response(self._render(batch))
 
-    def _render(self, batch: Batch) -> dict[str, Any]:
+    def _render(self, batch: Batch) -> BatchObject:
         ports = self._ports
         shown = show_batch(batch, reader=ports.reader, runs=ports.runs, shards=ports.shards)
         errors = None if shown.errors is None else json.loads(shown.errors)

@@ -16,10 +16,18 @@ from offpeak.steps.create_file import NewFile, create_file
 from offpeak.steps.delete_file import delete_file
 from offpeak.steps.find_file import find_file
 from offpeak.steps.list_files import list_files
+from offpeak.wire.openai.answers import (
+    DeletedFileObject,
+    FileList,
+    FileObject,
+    FilesQuery,
+    PendingFileObject,
+)
 from offpeak.wire.openai.bodies import (
     BeginFileBody,
     CompleteFileBody,
     ExpiresAfter,
+    FileForm,
     parse_fields,
     parse_json,
 )
@@ -37,12 +45,50 @@ class FileRoutes:
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route("POST", "/v1/files", self.create),
-            Route("GET", "/v1/files", self.list),
-            Route("GET", "/v1/files/<file_id>", self.show),
-            Route("DELETE", "/v1/files/<file_id>", self.delete),
-            Route("GET", "/v1/files/<file_id>/content", self.content),
-            Route("POST", "/v1/files/<file_id>/complete", self.complete),
+            Route(
+                "POST",
+                "/v1/files",
+                self.create,
+                summary="Upload a file in a form; or, with a JSON body, get URLs to put a large one at.",
+                takes={"multipart/form-data": FileForm, "application/json": BeginFileBody},
+                gives=PendingFileObject | FileObject,
+                reserves=True,
+            ),
+            Route(
+                "GET",
+                "/v1/files",
+                self.list,
+                summary="List the account's files.",
+                query=FilesQuery,
+                gives=FileList,
+            ),
+            Route(
+                "GET", "/v1/files/<file_id>", self.show, summary="Show a file.", gives=FileObject
+            ),
+            Route(
+                "DELETE",
+                "/v1/files/<file_id>",
+                self.delete,
+                summary="Delete a file.",
+                gives=DeletedFileObject,
+            ),
+            Route(
+                "GET",
+                "/v1/files/<file_id>/content",
+                self.content,
+                summary="Download a file: a redirect to a URL that is good for an hour.",
+                status=302,
+                gives=None,
+            ),
+            Route(
+                "POST",
+                "/v1/files/<file_id>/complete",
+                self.complete,
+                summary="Complete a file whose parts were put at their URLs.",
+                takes=CompleteFileBody,
+                gives=FileObject,
+                accents=("Offpeak",),
+            ),
         )
 
     def create(self, call: Call) -> Response[str]:

@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound
+from offpeak.wire.openai.answers import ModelList, ModelObject
 from offpeak.wire.openai.objects import render_model
 
 
@@ -19,10 +20,28 @@ class ModelRoutes:
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route("GET", "/v1/models", self.list),
-            Route("GET", "/v1/models/<name>", self.show),
+            Route(
+                "GET",
+                "/v1/models",
+                self.list,
+                summary="List the models that are served.",
+                gives=ModelList,
+            ),
+            Route(
+                "GET",
+                "/v1/models/<name>",
+                self.show,
+                summary="Show a model, by its id or an alias.",
+                gives=ModelObject,
+            ),
             # Most models' ids have a slash in them, and not every client escapes it.
-            Route("GET", "/v1/models/<owner>/<name>", self.show),
+            Route(
+                "GET",
+                "/v1/models/<owner>/<name>",
+                self.show,
+                summary="Show a model whose id has a slash in it.",
+                gives=ModelObject,
+            ),
         )
 
     def list(self, call: Call) -> Response[str]:  # noqa: ARG002 - a route takes its call

@@ -14,7 +14,13 @@ from offpeak.steps.add_part import add_part
 from offpeak.steps.cancel_upload import cancel_upload
 from offpeak.steps.complete_upload import complete_upload
 from offpeak.steps.create_upload import NewUpload, create_upload
-from offpeak.wire.openai.bodies import CompleteUploadBody, CreateUploadBody, parse_json
+from offpeak.wire.openai.answers import PartObject, UploadObject
+from offpeak.wire.openai.bodies import (
+    CompleteUploadBody,
+    CreateUploadBody,
+    PartForm,
+    parse_json,
+)
 from offpeak.wire.openai.form import parse_form
 from offpeak.wire.openai.objects import render_part, render_upload
 
@@ -25,10 +31,39 @@ class UploadRoutes:
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route("POST", "/v1/uploads", self.create),
-            Route("POST", "/v1/uploads/<upload_id>/parts", self.add_part),
-            Route("POST", "/v1/uploads/<upload_id>/complete", self.complete),
-            Route("POST", "/v1/uploads/<upload_id>/cancel", self.cancel),
+            Route(
+                "POST",
+                "/v1/uploads",
+                self.create,
+                summary="Begin an upload: a file to come, in parts.",
+                takes=CreateUploadBody,
+                gives=UploadObject,
+                reserves=True,
+            ),
+            Route(
+                "POST",
+                "/v1/uploads/<upload_id>/parts",
+                self.add_part,
+                summary="Add a part to an upload.",
+                takes={"multipart/form-data": PartForm},
+                gives=PartObject,
+                reserves=True,
+            ),
+            Route(
+                "POST",
+                "/v1/uploads/<upload_id>/complete",
+                self.complete,
+                summary="Complete an upload: its parts, in the order named, become a file.",
+                takes=CompleteUploadBody,
+                gives=UploadObject,
+            ),
+            Route(
+                "POST",
+                "/v1/uploads/<upload_id>/cancel",
+                self.cancel,
+                summary="Cancel an upload.",
+                gives=UploadObject,
+            ),
         )
 
     def create(self, call: Call) -> Response[str]:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails, from_json
+from typing_extensions import TypedDict
 
 from offpeak.core.errors import InvalidRequest, TooLarge
 from offpeak.core.file import EXPIRES_SECONDS_MAX, EXPIRES_SECONDS_MIN
@@ -42,6 +50,29 @@ class CreateFileForm(_Body):
     filename: Filename
     purpose: Word
     expires_after: ExpiresAfter | None = None
+
+
+_Binary = Annotated[
+    str, WithJsonSchema({"type": "string", "contentMediaType": "application/octet-stream"})
+]
+FileForm = TypedDict(
+    "FileForm",
+    {
+        "purpose": Word,
+        "expires_after[anchor]": NotRequired[Literal["created_at"]],
+        "expires_after[seconds]": NotRequired[
+            Annotated[int, Field(ge=EXPIRES_SECONDS_MIN, le=EXPIRES_SECONDS_MAX)]
+        ],
+        "file": _Binary,
+    },
+)
+"""The form of a plain upload, for its description: what is in it is checked by `parse_form` and `CreateFileForm`."""
+
+
+class PartForm(TypedDict):
+    """The form of an upload's part."""
+
+    data: _Binary
 
 
 class BeginFileBody(_Body):

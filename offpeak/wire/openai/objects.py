@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Model
 from offpeak.core.file import File, FileStatus, Upload, UploadStatus
 from offpeak.core.usage import Counts, Usage
+from offpeak.wire.openai.answers import (
+    BatchErrorsObject,
+    BatchObject,
+    DeletedFileObject,
+    DirectUpload,
+    FileObject,
+    ModelObject,
+    PartObject,
+    PartUrl,
+    PendingFileObject,
+    UploadObject,
+    UsageObject,
+)
 
-Object = Mapping[str, Any]
 
-
-def render_file(file: File) -> dict[str, Any]:
+def render_file(file: File) -> FileObject:
     return {
         "id": file.id,
         "object": "file",
@@ -29,11 +39,13 @@ def render_file(file: File) -> dict[str, Any]:
 
 def render_pending_file(
     file: File, *, part_bytes: int, part_urls: Sequence[str], urls_expire_at: int
-) -> dict[str, Any]:
+) -> PendingFileObject:
     """A file whose bytes go straight to S3: part n, from 1, is PUT to its URL; `part_bytes` is the size of each but
     the last. The ETags of the answers go to `complete_path`."""
-    parts = [{"number": number, "url": url} for number, url in enumerate(part_urls, start=1)]
-    upload = {
+    parts: list[PartUrl] = [
+        {"number": number, "url": url} for number, url in enumerate(part_urls, start=1)
+    ]
+    upload: DirectUpload = {
         "part_bytes": part_bytes,
         "parts": parts,
         "expires_at": urls_expire_at,
@@ -42,11 +54,11 @@ def render_pending_file(
     return {**render_file(file), "upload": upload}
 
 
-def render_deleted_file(file_id: str) -> dict[str, Any]:
+def render_deleted_file(file_id: str) -> DeletedFileObject:
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-def render_upload(upload: Upload, status: UploadStatus, file: File | None) -> dict[str, Any]:
+def render_upload(upload: Upload, status: UploadStatus, file: File | None) -> UploadObject:
     return {
         "id": upload.id,
         "object": "upload",
@@ -60,19 +72,19 @@ def render_upload(upload: Upload, status: UploadStatus, file: File | None) -> di
     }
 
 
-def render_part(part_id: str, upload_id: str, created_at: int) -> dict[str, Any]:
+def render_part(part_id: str, upload_id: str, created_at: int) -> PartObject:
     return {
         "id": part_id, "object": "upload.part", "created_at": created_at, "upload_id": upload_id,
     }  # fmt: skip
 
 
-def render_model(model: Model) -> dict[str, Any]:
+def render_model(model: Model) -> ModelObject:
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": "offpeak"}
 
 
 def render_batch(
-    batch: Batch, *, counts: Counts, usage: Usage | None, errors: Object | None
-) -> dict[str, Any]:
+    batch: Batch, *, counts: Counts, usage: Usage | None, errors: BatchErrorsObject | None
+) -> BatchObject:
     """`counts` and `usage` as they are now; `errors` is the list of a batch that failed."""
     return {
         "id": batch.id,
@@ -82,7 +94,7 @@ def render_batch(
         "errors": errors,
         "input_file_id": batch.input_file_id,
         "completion_window": batch.completion_window,
-        "status": batch.status.value,
+        "status": batch.status,
         "output_file_id": batch.output_file_id,
         "error_file_id": batch.error_file_id,
         "created_at": batch.created_at,
@@ -102,7 +114,7 @@ def render_batch(
     }  # fmt: skip
 
 
-def _render_usage(usage: Usage) -> dict[str, Any]:
+def _render_usage(usage: Usage) -> UsageObject:
     return {
         "input_tokens": usage.input_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens},

@@ -6,13 +6,16 @@ import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from lambdas.api.app import build_app
+from lambdas.api.app import build_app, routes_of
+from lambdas.api.openapi import describe
 from offpeak.core.account import Account, ApiKey, Limits, hash_secret
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.ports import Add
 from offpeak.memory.memory import Memory
+from tests.described import Described
 from tests.e2e.schemas import assert_fits
 
 BOUNDARY = "b0undary"
@@ -98,6 +101,12 @@ class Answer:
         return self.json["error"]
 
 
+@cache
+def description() -> Described:
+    """What the API says of itself; every answer is held against it."""
+    return Described(describe(routes_of(World())))
+
+
 class Client:
     def __init__(self, world: World, secret: str = "sk-alice") -> None:
         self.world = world
@@ -131,6 +140,9 @@ class Client:
         answer = self._app(event, None)
         names = {n.lower(): values[-1] for n, values in answer["multiValueHeaders"].items()}
         assert names["x-request-id"] == "request-1"
+        if method != "HEAD":
+            content_type = names.get("content-type", "")
+            description().check(method, path, answer["statusCode"], content_type, answer["body"])
         return Answer(answer["statusCode"], names, answer["body"])
 
     def get(self, path: str, **query: str) -> Answer:

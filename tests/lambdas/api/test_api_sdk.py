@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from lambdas.api.app import build_app
-from tests.lambdas.api.client import World
+from tests.lambdas.api.client import World, description
 
 
 class Gateway(httpx.BaseTransport):
@@ -38,6 +38,10 @@ class Gateway(httpx.BaseTransport):
             "isBase64Encoded": True,
         }
         answer = self._app(event, None)
+        content_type = answer["multiValueHeaders"].get("Content-Type", [""])[-1]
+        description().check(
+            request.method, request.url.path, answer["statusCode"], content_type, answer["body"]
+        )
         headers = {name: values[-1] for name, values in answer["multiValueHeaders"].items()}
         if "Location" in headers:
             headers["Location"] = headers["Location"].replace("memory://bucket", "https://s3.test")
