@@ -1,6 +1,7 @@
 """Synthesises Offpeak's stacks. `cdk synth`, `cdk deploy` and `python app.py` all run this, with this context:
 
-    stage          dev (default), prod, or local (for an emulator: no tracing, no backups, no TLS-only policies)
+    stage          one of stages.toml (default dev), or local (for an emulator: no tracing, backups, alarms)
+    stages         the stages file (default stages.toml)
     models         the models file (default models.toml)
     deploy         which of its models get a pool: "all" (default), or ids or pools, comma-separated
     line_bytes_max the longest request line that is taken (default 1,000,000; a line's body goes to the engine whole)
@@ -28,7 +29,7 @@ from aws_cdk import App, Tags
 from infra.bundles import BundleFailed, Bundles, Target, make_bundles
 from infra.inference import UnfitModel
 from infra.stacks import ApiStack, InferenceStack, LifecycleStack, StorageStack
-from infra.stage import Stage, StageError, stage_named
+from infra.stage import Stage, StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 
 ROOT = Path(__file__).resolve().parent
@@ -75,6 +76,14 @@ def read_context(app: App, key: str, default: str) -> str:
     return default if value is None else str(value)
 
 
+def choose_file(app: App, key: str, default: str) -> Path:
+    """The file that the context names, relative to this one. Raises ContextError."""
+    path = ROOT / read_context(app, key, default)
+    if not path.is_file():
+        raise ContextError(f"{key}={path}: there is no such file.")
+    return path
+
+
 def choose_models(catalogue: Catalogue, chosen: str) -> Sequence[Model]:
     """The models that `chosen` names. Raises ContextError."""
     if chosen == "all":
@@ -104,12 +113,11 @@ def choose_target(name: str) -> Target:
 def main() -> None:
     defaults = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = App(context=defaults, outdir=os.environ.get("CDK_OUTDIR", str(ROOT / "cdk.out")))
-    models_file = ROOT / read_context(app, "models", "models.toml")
-    if not models_file.is_file():
-        raise ContextError(f"models={models_file}: there is no such file.")
+    models_file = choose_file(app, "models", "models.toml")
+    stages = parse_stages(choose_file(app, "stages", "stages.toml").read_text())
     add_stacks(
         app,
-        stage=stage_named(read_context(app, "stage", "dev")),
+        stage=stage_named(read_context(app, "stage", "dev"), stages),
         models=choose_models(
             parse_catalogue(models_file.read_text()), read_context(app, "deploy", "all")
         ),

@@ -6,6 +6,7 @@ import json
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -55,13 +56,15 @@ class Api(Construct):
             # The role is the whole account's: it must outlive this stage.
             cloud_watch_role_removal_policy=None if stage.emulated else RemovalPolicy.RETAIN,
             deploy_options=self._deploy_options(stage),
+            domain_name=self._domain(stage),
         )
+        if not stage.emulated:
+            self._keep_execution_log(stage)
         self.rest_api.root.add_proxy()
         for error in GATEWAY_ERRORS:
             self._answer(error)
 
     def _deploy_options(self, stage: Stage) -> apigateway.StageOptions:
-        throttle = stage.throttle
         if stage.emulated:
             return apigateway.StageOptions(stage_name=stage.name)
         log_group = logs.LogGroup(
@@ -73,14 +76,38 @@ class Api(Construct):
         )
         return apigateway.StageOptions(
             stage_name=stage.name,
-            throttling_rate_limit=throttle.requests_per_second if throttle else None,
-            throttling_burst_limit=throttle.burst if throttle else None,
+            throttling_rate_limit=stage.requests_per_second,
+            throttling_burst_limit=stage.burst,
             access_log_destination=apigateway.LogGroupLogDestination(log_group),
             access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
             logging_level=apigateway.MethodLoggingLevel.ERROR,
             data_trace_enabled=False,  # bodies are prompts
             metrics_enabled=True,
         )
+
+    def _domain(self, stage: Stage) -> apigateway.DomainNameOptions | None:
+        """The team's own name for the API. Its DNS record is theirs to make, to the stack's output DomainTarget."""
+        if stage.domain_name is None or stage.certificate_arn is None:
+            return None
+        return apigateway.DomainNameOptions(
+            domain_name=stage.domain_name,
+            certificate=acm.Certificate.from_certificate_arn(
+                self, "Certificate", stage.certificate_arn
+            ),
+            endpoint_type=apigateway.EndpointType.REGIONAL,
+            security_policy=apigateway.SecurityPolicy.TLS_1_2,
+        )
+
+    def _keep_execution_log(self, stage: Stage) -> None:
+        """API Gateway would make this group itself, and keep it for ever."""
+        group = logs.LogGroup(
+            self,
+            "ExecutionLogs",
+            log_group_name=f"API-Gateway-Execution-Logs_{self.rest_api.rest_api_id}/{stage.name}",
+            retention=stage.log_retention,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.rest_api.deployment_stage.node.add_dependency(group)
 
     def _answer(self, error: GatewayError) -> None:
         self.rest_api.add_gateway_response(

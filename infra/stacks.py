@@ -24,7 +24,12 @@ class StorageStack(Stack):
     """State. It outlives every deployment of the rest."""
 
     def __init__(self, scope: Construct, *, stage: Stage) -> None:
-        super().__init__(scope, stage.named("storage"), description="Offpeak: bucket and tables")
+        super().__init__(
+            scope,
+            stage.named("storage"),
+            description="Offpeak: bucket and tables",
+            env=stage.environment,
+        )
         self.storage = Storage(self, "Storage", stage=stage)
         CfnOutput(self, "BucketName", value=self.storage.bucket.bucket_name)
 
@@ -42,7 +47,12 @@ class LifecycleStack(Stack):
         line_bytes_max: int,
         bundles: Bundles,
     ) -> None:
-        super().__init__(scope, stage.named("lifecycle"), description="Offpeak: process_batch")
+        super().__init__(
+            scope,
+            stage.named("lifecycle"),
+            description="Offpeak: process_batch",
+            env=stage.environment,
+        )
         queues = Queues(self, "Queues", stage=stage)
         self.notices = Notices(self, "Notices", stage=stage, queue=queues.shard_ended)
         self.resources = Resources(
@@ -68,9 +78,17 @@ class ApiStack(Stack):
     """The HTTPS door."""
 
     def __init__(self, scope: Construct, *, resources: Resources, bundles: Bundles) -> None:
-        super().__init__(scope, resources.stage.named("api"), description="Offpeak: HTTPS API")
+        stage = resources.stage
+        super().__init__(
+            scope, stage.named("api"), description="Offpeak: HTTPS API", env=stage.environment
+        )
         api = Api(self, "Api", assets=Assets(self, "Assets", bundles=bundles), resources=resources)
-        CfnOutput(self, "BaseUrl", value=api.rest_api.url, description="Without /v1")
+        domain = api.rest_api.domain_name
+        url = f"https://{stage.domain_name}/" if domain else api.rest_api.url
+        CfnOutput(self, "BaseUrl", value=url, description="Without /v1")
+        if domain:
+            target = domain.domain_name_alias_domain_name
+            CfnOutput(self, "DomainTarget", value=target, description="For the name's CNAME record")
         CfnOutput(self, "RestApiId", value=api.rest_api.rest_api_id)
         CfnOutput(self, "StageName", value=api.rest_api.deployment_stage.stage_name)
 
@@ -91,6 +109,7 @@ class InferenceStack(Stack):
             scope,
             resources.stage.named(f"inference-{model.pool}"),
             description=f"Offpeak: {model.id}",
+            env=resources.stage.environment,
         )
         image = ecr_assets.DockerImageAsset(
             self,

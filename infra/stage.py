@@ -1,72 +1,192 @@
-"""What differs between the deployments of one account: `dev`, `prod`, and `local`, which runs on an emulator."""
+"""A stage: what differs between the deployments of one account. `stages.toml` holds them, a table each.
+
+`local` is not in the file: it runs on an emulator, and what it leaves out is not a matter of taste.
+"""
 
 from __future__ import annotations
 
+import re
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Environment, RemovalPolicy
 from aws_cdk import aws_logs as logs
+
+LOCAL = "local"
+# With it, an account's id and the longest region the log bucket's name is within S3's 63 characters, and an endpoint's
+# leaves 42 of its 63 to the pool.
+NAME = re.compile(r"[a-z][a-z0-9-]{0,10}[a-z0-9]")
+RUNBOOK = "docs/runbook.md"
+LOG_RETENTION = {
+    1: logs.RetentionDays.ONE_DAY, 3: logs.RetentionDays.THREE_DAYS, 5: logs.RetentionDays.FIVE_DAYS,
+    7: logs.RetentionDays.ONE_WEEK, 14: logs.RetentionDays.TWO_WEEKS, 30: logs.RetentionDays.ONE_MONTH,
+    60: logs.RetentionDays.TWO_MONTHS, 90: logs.RetentionDays.THREE_MONTHS,
+    120: logs.RetentionDays.FOUR_MONTHS, 150: logs.RetentionDays.FIVE_MONTHS,
+    180: logs.RetentionDays.SIX_MONTHS, 365: logs.RetentionDays.ONE_YEAR,
+    400: logs.RetentionDays.THIRTEEN_MONTHS, 731: logs.RetentionDays.TWO_YEARS,
+}  # fmt: skip
 
 
 class StageError(ValueError):
-    """The context names a stage that doesn't exist; the message says which do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Throttle:
-    """API Gateway's token bucket for the whole REST API: requests a second, and how many at once."""
-
-    requests_per_second: int
-    burst: int
+    """A stage doesn't exist or one of its fields is wrong; the message names both, and says what it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One deployment. `emulated` leaves out what only AWS itself can do: TLS-only policies, backups, tracing, log
-    buckets, the account's API Gateway log role."""
+    buckets, alarms, the account's API Gateway log role. The other fields are those of `stages.toml`:
+
+    account, region             where it must be deployed; unset, wherever the credentials lead
+    keep_data                   tables and buckets outlive their stack, and tables refuse to be deleted
+    log_retention_days          of every log group
+    requests_per_second, burst  API Gateway's token bucket for the whole API
+    domain_name, certificate_arn    the API's own name, and ACM's certificate for it in the same region
+    alarm_email                 who hears of alarms; alarm_topic_arn: an SNS topic of yours that does instead
+    runbook_url                 where docs/runbook.md can be read, for the alarms to link to
+    slack_seconds_min           a pool whose most urgent shard has less time than this left is an alarm
+    budget_usd_per_month        what everything tagged with this stage may cost
+    gpu_hours_per_day_max       how many instance hours one pool may use in a day
+    """
 
     name: str
-    removal_policy: RemovalPolicy
-    deletion_protection: bool
-    log_retention: logs.RetentionDays
-    throttle: Throttle | None
+    account: str | None = None
+    region: str | None = None
+    keep_data: bool = True
+    log_retention_days: int = 90
+    requests_per_second: int = 100
+    burst: int = 200
+    domain_name: str | None = None
+    certificate_arn: str | None = None
+    alarm_email: str | None = None
+    alarm_topic_arn: str | None = None
+    runbook_url: str = RUNBOOK
+    slack_seconds_min: int = 3_600
+    budget_usd_per_month: int | None = None
+    gpu_hours_per_day_max: int | None = None
     emulated: bool = False
 
     def named(self, name: str) -> str:
         """The physical name of a thing of this stage, as an operator looks for it."""
         return f"offpeak-{self.name}-{name}"
 
+    @property
+    def removal_policy(self) -> RemovalPolicy:
+        return RemovalPolicy.RETAIN if self.keep_data else RemovalPolicy.DESTROY
 
-# Clients poll: a hundred busy clients at one request a second each are far under these. Both are under an account's
-# default of 10,000 a second, so that one stage can't starve what else runs in the account.
-STAGES = {
-    "dev": Stage(
-        name="dev",
-        removal_policy=RemovalPolicy.DESTROY,
-        deletion_protection=False,
-        log_retention=logs.RetentionDays.TWO_WEEKS,
-        throttle=Throttle(requests_per_second=100, burst=200),
-    ),
-    "prod": Stage(
-        name="prod",
-        removal_policy=RemovalPolicy.RETAIN,
-        deletion_protection=True,
-        log_retention=logs.RetentionDays.THREE_MONTHS,
-        throttle=Throttle(requests_per_second=1_000, burst=2_000),
-    ),
-    "local": Stage(
-        name="local",
-        removal_policy=RemovalPolicy.DESTROY,
-        deletion_protection=False,
-        log_retention=logs.RetentionDays.ONE_DAY,
-        throttle=None,
-        emulated=True,
-    ),
-}
+    @property
+    def log_retention(self) -> logs.RetentionDays:
+        return LOG_RETENTION[self.log_retention_days]
+
+    @property
+    def environment(self) -> Environment | None:
+        if self.account is None and self.region is None:
+            return None
+        return Environment(account=self.account, region=self.region)
 
 
-def stage_named(name: str) -> Stage:
+LOCAL_STAGE = Stage(name=LOCAL, keep_data=False, log_retention_days=1, emulated=True)
+
+Check = Callable[[Any], bool]
+
+
+def _matches(pattern: str) -> Check:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _between(low: int, high: int) -> Check:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+# Field → whether a value is one of its, and what it takes.
+_TAKES: Mapping[str, tuple[Check, str]] = {
+    "account": (_matches(r"\d{12}"), "an AWS account's id in quotes, 12 digits"),
+    "region": (_matches(r"[a-z]{2}(-[a-z]+)+-\d"), 'a region, such as "us-east-1"'),
+    "keep_data": (lambda value: type(value) is bool, "true or false"),
+    "log_retention_days": (
+        lambda value: type(value) is int and value in LOG_RETENTION,
+        f"one of {', '.join(map(str, LOG_RETENTION))}, which CloudWatch Logs offers",
+    ),
+    # API Gateway's own limit for an account is 10,000 a second, and 5,000 at once.
+    "requests_per_second": (_between(1, 10_000), "1 to 10,000 requests a second"),
+    "burst": (_between(1, 5_000), "1 to 5,000 requests at once"),
+    "domain_name": (
+        _matches(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}"),
+        'a host name in lower case, such as "batches.example.com"',
+    ),
+    "certificate_arn": (
+        _matches(r"arn:[a-z-]+:acm:[a-z0-9-]+:\d{12}:certificate/\S+"), "the ARN of an ACM certificate",
+    ),
+    "alarm_email": (_matches(r"[^@\s]+@[^@\s]+\.[^@\s]+"), "an e-mail address"),
+    "alarm_topic_arn": (
+        _matches(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"),
+        "the ARN of a standard SNS topic",
+    ),
+    "runbook_url": (_matches(r"https://\S+"), "an address that begins with https://"),
+    "slack_seconds_min": (_between(60, 604_800), "60 to 604,800 seconds"),
+    "budget_usd_per_month": (_between(1, 10_000_000), "1 to 10,000,000 dollars"),
+    "gpu_hours_per_day_max": (_between(1, 100_000), "1 to 100,000 instance hours"),
+}  # fmt: skip
+
+
+def parse_stages(text: str) -> Mapping[str, Stage]:
+    """The stages of a `stages.toml`, and `local`. Raises StageError."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StageError(f"stages.toml is no TOML: {error}.") from None
+    return {name: _stage(name, table) for name, table in tables.items()} | {LOCAL: LOCAL_STAGE}
+
+
+def stage_named(name: str, stages: Mapping[str, Stage]) -> Stage:
     """The stage of this name. Raises StageError."""
-    if name not in STAGES:
-        raise StageError(f"There is no stage {name!r}: give -c stage= one of {', '.join(STAGES)}.")
-    return STAGES[name]
+    if name not in stages:
+        raise StageError(
+            f"There is no stage {name!r}: give -c stage= one of {', '.join(stages)}, or add it to stages.toml."
+        )
+    return stages[name]
+
+
+def _stage(name: str, table: Any) -> Stage:
+    if name == LOCAL:
+        raise StageError(
+            "stages.toml: the stage 'local' is the local cloud's own; name it otherwise."
+        )
+    if not isinstance(table, dict):
+        raise StageError(
+            f"stages.toml: {name!r} stands outside a stage; write it under [dev], say."
+        )
+    if not NAME.fullmatch(name):
+        raise StageError(
+            f"stages.toml: a stage's name takes 2 to 12 of a-z, 0-9 and -, and begins with a letter; {name!r} doesn't."
+        )
+    for field, value in table.items():
+        _check(name, field, value)
+    stage = Stage(name=name, **table)
+    _check_together(stage)
+    return stage
+
+
+def _check(name: str, field: str, value: Any) -> None:
+    if field not in _TAKES:
+        raise StageError(
+            f"stages.toml: stage {name!r}: there is no field {field!r}; there are {', '.join(_TAKES)}."
+        )
+    check, takes = _TAKES[field]
+    if not check(value):
+        raise StageError(f"stages.toml: stage {name!r}: {field} takes {takes}, not {value!r}.")
+
+
+def _check_together(stage: Stage) -> None:
+    where = f"stages.toml: stage {stage.name!r}:"
+    if (stage.domain_name is None) != (stage.certificate_arn is None):
+        raise StageError(
+            f"{where} domain_name and certificate_arn take one another; give both or neither."
+        )
+    if stage.alarm_email is not None and stage.alarm_topic_arn is not None:
+        raise StageError(
+            f"{where} give alarm_email or alarm_topic_arn; subscribe the address to your topic."
+        )
+    if (stage.account is None) != (stage.region is None):
+        raise StageError(f"{where} account and region take one another; give both or neither.")

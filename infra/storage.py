@@ -120,7 +120,7 @@ class Storage(Construct):
             partition_key=_attribute(schema.key.partition),
             sort_key=_attribute(schema.key.sort) if schema.key.sort else None,
             time_to_live_attribute="ttl" if schema.expires else None,
-            deletion_protection=stage.deletion_protection,
+            deletion_protection=stage.keep_data,
             removal_policy=stage.removal_policy,
             point_in_time_recovery_specification=None
             if stage.emulated

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MADE_FROM = (
-    "app.py", "cdk.json", "requirements-lambda.txt", "infra", "lambdas", "containers", "offpeak/__init__.py",
-    "offpeak/core", "offpeak/wire", "offpeak/steps", "offpeak/planner", "offpeak/aws", "offpeak/worker",
+    "app.py", "cdk.json", "stages.toml", "requirements-lambda.txt", "infra", "lambdas", "containers",
+    "offpeak/__init__.py", "offpeak/core", "offpeak/wire", "offpeak/steps", "offpeak/planner", "offpeak/aws",
+    "offpeak/worker",
 )  # fmt: skip
 SYNTHESIS_SECONDS_MAX = 600
 KEPT_MAX = 8

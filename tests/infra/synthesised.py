@@ -12,10 +12,11 @@ from aws_cdk.assertions import Template
 
 from app import ROOT, add_stacks
 from infra.bundles import Bundles
-from infra.stage import STAGES
+from infra.stage import Stage, parse_stages
 from offpeak.core.catalogue import Catalogue
 
 CONTEXT: Mapping[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+STAGES = parse_stages((ROOT / "stages.toml").read_text())
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class Synthesised:
         return {k: v for k, v in self.templates.items() if k.startswith("inference-")}
 
 
-def synthesise(stage: str, bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+def synthesise(stage: str | Stage, bundles: Bundles, catalogue: Catalogue) -> Synthesised:
     app = App(context=dict(CONTEXT))
-    add_stacks(app, stage=STAGES[stage], models=catalogue.models, bundles=bundles)
+    chosen = STAGES[stage] if isinstance(stage, str) else stage
+    add_stacks(app, stage=chosen, models=catalogue.models, bundles=bundles)
     stacks = [child for child in app.node.children if isinstance(child, Stack)]
-    prefix = f"offpeak-{stage}-"
+    prefix = chosen.named("")
     return Synthesised(
         app, {s.stack_name.removeprefix(prefix): Template.from_stack(s) for s in stacks}
     )

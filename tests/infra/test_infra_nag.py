@@ -12,9 +12,8 @@ from cdk_nag import AwsSolutionsChecks
 
 from app import add_stacks
 from infra.bundles import Bundles
-from infra.stage import STAGES
 from offpeak.core.catalogue import Catalogue
-from tests.infra.synthesised import CONTEXT
+from tests.infra.synthesised import CONTEXT, STAGES
 
 # Rule, and construct path after the stage's prefix → why it stands.
 ACCEPTED = {

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from tests.infra.synthesised import Synthesised
+import pytest
+
+from infra.bundles import Bundles
+from offpeak.core.catalogue import Catalogue
+from tests.infra.synthesised import STAGES, Synthesised, synthesise
 
 Keys = list[tuple[str, str, str]]
 # name: (key, indexes, ttl). Written out, since rows that are stored outlive the code that stored them.
@@ -69,17 +74,24 @@ def test_every_table_has_the_keys_and_indexes_that_the_adapters_use(local: Synth
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_prod_keeps_its_tables_whatever_happens_to_the_stack(prod: Synthesised) -> None:
-    for table in _tables(prod).values():
-        assert table["DeletionPolicy"] == "Retain"
+@pytest.mark.parametrize("name", ["prod", "dev"])
+def test_tables_outlive_their_stack_and_can_be_set_back_to_any_second(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    for table in _tables(request.getfixturevalue(name)).values():
+        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] is True
         recovery = table["Properties"]["PointInTimeRecoverySpecification"]
         assert recovery == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_dev_has_backups_and_goes_with_its_stack(dev: Synthesised) -> None:
-    for table in _tables(dev).values():
+def test_tables_go_with_their_stack_where_the_stage_says_so(
+    bundles: Bundles, catalogue: Catalogue
+) -> None:
+    stage = replace(STAGES["dev"], keep_data=False)
+    for table in _tables(synthesise(stage, bundles, catalogue)).values():
         assert table["DeletionPolicy"] == "Delete"
+        assert table["Properties"]["DeletionProtectionEnabled"] is False
         assert "PointInTimeRecoverySpecification" in table["Properties"]
 
 

@@ -63,3 +63,20 @@ def test_the_local_control_plane_has_only_what_the_emulator_has(local: Synthesis
 def test_everything_is_tagged_with_its_stage(prod: Synthesised) -> None:
     for table in prod.templates["storage"].find_resources("AWS::DynamoDB::Table").values():
         assert {"Key": "offpeak:stage", "Value": "prod"} in table["Properties"]["Tags"]
+
+
+def test_every_log_group_forgets(stage: Synthesised) -> None:
+    for part, template in stage.templates.items():
+        for name, group in template.find_resources("AWS::Logs::LogGroup").items():
+            assert group["Properties"]["RetentionInDays"], (part, name)
+
+
+def test_api_gateways_own_log_is_ours_to_forget(prod: Synthesised) -> None:
+    template = prod.json("api")["Resources"]
+    [name] = [
+        name
+        for name, resource in template.items()
+        if "API-Gateway-Execution-Logs_" in str(resource.get("Properties", {}).get("LogGroupName"))
+    ]
+    [stage] = [r for r in template.values() if r["Type"] == "AWS::ApiGateway::Stage"]
+    assert name in stage["DependsOn"]
