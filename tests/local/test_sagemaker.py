@@ -23,6 +23,7 @@ from offpeak.local.emulator import Emulator
 from offpeak.local.processes import Process, answers, free_port
 from offpeak.local.sagemaker.__main__ import Served, encode_config
 from offpeak.local.sagemaker.spec import EndpointSpec
+from tests.local.endpoint_update import begin_update
 
 pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,9 @@ class World:
         self._sqs = self._client("sqs")
         self._queue = self._sqs.create_queue(QueueName=self.name)["QueueUrl"]
         port = free_port()
+        self.spec = self._spec()
         served = Served(
-            spec=self._spec(),
+            spec=self.spec,
             command=(sys.executable, str(Path(__file__).with_name("worker_double.py"))),
             environment={"FROM": "the launcher"},
             aws=emulator.environment,
@@ -61,6 +63,7 @@ class World:
         )
         self.process.wait_until(lambda: answers(port), 30)
         self.runtime = self._client("sagemaker-runtime", self.url)
+        self.sagemaker = self._client("sagemaker", self.url)
 
     def _spec(self) -> EndpointSpec:
         sns = self._client("sns")
@@ -273,13 +276,61 @@ def test_what_sagemaker_refuses_is_refused(
 
 def test_the_endpoint_is_described(world: World) -> None:
     world.wait_for_instance()
-    sagemaker = boto3.client(
-        "sagemaker", endpoint_url=world.url, aws_access_key_id="test",
-        aws_secret_access_key="test", region_name="us-east-1",
-    )  # fmt: skip
-    answer = sagemaker.describe_endpoint(EndpointName=world.name)
+    answer = world.sagemaker.describe_endpoint(EndpointName=world.name)
     assert answer["EndpointStatus"] == "InService"
     assert answer["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+
+
+def _settled(world: World) -> dict[str, Any]:
+    """The endpoint's description, once it is in service."""
+    deadline = time.monotonic() + 120
+    while True:
+        answer: dict[str, Any] = world.sagemaker.describe_endpoint(EndpointName=world.name)
+        if answer["EndpointStatus"] == "InService":
+            return answer
+        assert time.monotonic() < deadline, "the endpoint is still being updated"
+        time.sleep(0.1)
+
+
+def test_an_update_brings_a_new_fleet_up_before_the_old_one_goes(world: World) -> None:
+    old = world.wait_for_instance()
+    begin_update(world.sagemaker, world.spec, "newer", {"FROM": "the update"})
+    assert _settled(world)["EndpointConfigName"] == "newer"
+    assert [i["pid"] for i in world.instances() if i["ready"]] != [old]
+    accepted = world.invoke({"do": "answer"}, InferenceId="updated")
+    assert world.next_notice("updated")["invocationStatus"] == "Completed"
+    told = json.loads(world.read(accepted["OutputLocation"]))
+    assert told["pid"] != old
+    assert told["environment"]["FROM"] == "the update"
+    assert told["environment"]["OFFPEAK_STAGE"] == "local"
+    with pytest.raises(ProcessLookupError):
+        os.kill(old, 0)
+
+
+def test_a_new_fleet_that_does_not_come_up_is_let_go_and_the_old_one_serves_on(
+    world: World,
+) -> None:
+    old = world.wait_for_instance()
+    before = _settled(world)["EndpointConfigName"]
+    begin_update(world.sagemaker, world.spec, "broken", {"NEVER_READY": "1"})
+    deadline = time.monotonic() + 60
+    while not (new := [i["pid"] for i in world.instances() if i["pid"] != old]):
+        assert time.monotonic() < deadline, "no new instance has started"
+        time.sleep(0.05)
+    with pytest.raises(ClientError, match="is being updated"):
+        world.sagemaker.update_endpoint(EndpointName=world.name, EndpointConfigName="broken")
+    world.invoke({"do": "answer"}, InferenceId="meanwhile")
+    assert world.next_notice("meanwhile")["invocationStatus"] == "Completed"
+    _signal(world, new[0], "SIGKILL")
+    after = _settled(world)
+    assert after["EndpointConfigName"] == before
+    assert "did not pass its health check" in after["FailureReason"]
+    assert world.wait_for_instance() == old
+
+
+def test_an_update_to_a_configuration_that_is_not_there_is_refused(world: World) -> None:
+    with pytest.raises(ClientError, match="Could not find endpoint configuration nowhere"):
+        world.sagemaker.update_endpoint(EndpointName=world.name, EndpointConfigName="nowhere")
 
 
 def test_sigterm_stops_the_instances_too(emulator: Emulator, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A container for tests of the stand-in: `/ping`, and an `/invocations` that does what the body says."""
+"""A container for tests of the stand-in: `/ping`, and an `/invocations` that does what the body says. With
+`NEVER_READY` set, its health checks fail."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ class Worker(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(200 if self.path == "/ping" else 404, b"")
+        ready = "NEVER_READY" not in os.environ
+        self._answer((200 if ready else 503) if self.path == "/ping" else 404, b"")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

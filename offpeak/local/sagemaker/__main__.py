@@ -44,18 +44,25 @@ def _decode(table: dict[str, Any]) -> Served:
 def _endpoint(served: Served, port: int) -> Endpoint:
     spec, url = served.spec, served.aws["AWS_ENDPOINT_URL"]
     role = Role(spec.role_arn, served.aws)
-    launch = Launch(
-        command=served.command,
-        environment={
-            **spec.environment,
-            "AWS_ENDPOINT_URL": url,
-            "AWS_REGION": served.aws["AWS_REGION"],
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}{credentials_path(spec.name)}",
-            **served.environment,
-        },
-        folder=Path(served.folder),
-        log=Path(served.logs) / f"{spec.name}.log",
-    )
+
+    def launch(current: EndpointSpec) -> Launch:
+        """What an update's model says otherwise than the template goes over all else: it was meant."""
+        template = spec.environment
+        changed = {k: v for k, v in current.environment.items() if template.get(k) != v}
+        return Launch(
+            command=served.command,
+            environment={
+                **template,
+                "AWS_ENDPOINT_URL": url,
+                "AWS_REGION": served.aws["AWS_REGION"],
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}{credentials_path(spec.name)}",
+                **served.environment,
+                **changed,
+            },
+            folder=Path(served.folder),
+            log=Path(served.logs) / f"{spec.name}.log",
+        )
+
     return Endpoint(spec, launch, role, Results(role.session(), url), eager=served.eager)
 
 

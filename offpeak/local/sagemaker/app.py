@@ -1,5 +1,7 @@
 """The stand-in over HTTP: SageMaker's runtime and control API as boto3 speaks them, and an admin path for tests.
 
+Of the control API it knows what an update takes: CreateModel, CreateEndpointConfig, UpdateEndpoint, DescribeEndpoint.
+
 `/_local/instances` lists instances; `POST /_local/instances/{pid}` with `{"signal": "SIGKILL"}` hits one. It listens on
 127.0.0.1 only.
 """
@@ -10,7 +12,7 @@ import asyncio
 import json
 import signal
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -20,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from offpeak.local.deploy import PSEUDO_PARAMETERS
-from offpeak.local.sagemaker.endpoint import Endpoint
+from offpeak.local.sagemaker.endpoint import Endpoint, EndpointBusy
 from offpeak.local.sagemaker.invocation import (
     INLINE_BYTES_MAX,
     TIMEOUT_SECONDS_DEFAULT,
@@ -29,6 +31,7 @@ from offpeak.local.sagemaker.invocation import (
     TTL_SECONDS_MIN,
     Invocation,
 )
+from offpeak.local.sagemaker.spec import EndpointSpec, TemplateError, describe_endpoint
 
 INFERENCE_ID_CHARS_MAX = 64
 _PREFIX = "x-amzn-sagemaker-"
@@ -59,6 +62,8 @@ def make_app(endpoints: Sequence[Endpoint]) -> Starlette:
 class _Api:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = {endpoint.spec.name: endpoint for endpoint in endpoints}
+        self._models: dict[str, Mapping[str, Any]] = {}
+        self._configs: dict[str, Mapping[str, Any]] = {}
 
     async def invoke(self, request: Request) -> Response:
         try:
@@ -70,16 +75,52 @@ class _Api:
         return _accepted(endpoint, invocation)
 
     async def control(self, request: Request) -> Response:
-        operation = request.headers.get("x-amz-target", "").removeprefix("SageMaker.")
+        name = request.headers.get("x-amz-target", "").removeprefix("SageMaker.")
+        operations: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "CreateModel": self._create_model,
+            "CreateEndpointConfig": self._create_config,
+            "UpdateEndpoint": self._update,
+            "DescribeEndpoint": lambda asked: _description(self._find(asked["EndpointName"])),
+        }
         try:
-            if operation != "DescribeEndpoint":
-                raise ValidationError(f"The stand-in does not know {operation or 'this call'}.")
-            name = json.loads(await request.body())["EndpointName"]
-            return JSONResponse(_description(self._find(name)))
-        except ValidationError as error:
+            if name not in operations:
+                raise ValidationError(f"The stand-in does not know {name or 'this call'}.")
+            return JSONResponse(operations[name](json.loads(await request.body())))
+        except (ValidationError, EndpointBusy, TemplateError) as error:
             return JSONResponse(
                 {"__type": "ValidationException", "message": str(error)}, status_code=400
             )
+
+    def _create_model(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._models[asked["ModelName"]] = asked
+        return {"ModelArn": _arn("model", asked["ModelName"])}
+
+    def _create_config(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        for variant in asked["ProductionVariants"]:
+            if variant["ModelName"] not in self._models:
+                raise ValidationError(f"Could not find model {variant['ModelName']}.")
+        self._configs[asked["EndpointConfigName"]] = asked
+        return {"EndpointConfigArn": _arn("endpoint-config", asked["EndpointConfigName"])}
+
+    def _update(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        endpoint, config_name = self._find(asked["EndpointName"]), asked["EndpointConfigName"]
+        config = self._configs.get(config_name)
+        if config is None:
+            raise ValidationError(f"Could not find endpoint configuration {config_name}.")
+        endpoint.update(self._spec(endpoint, config_name, config))
+        return {"EndpointArn": endpoint.spec.arn}
+
+    def _spec(
+        self, endpoint: Endpoint, config_name: str, config: Mapping[str, Any]
+    ) -> EndpointSpec:
+        [variant] = config["ProductionVariants"]
+        return describe_endpoint(
+            endpoint.spec.name,
+            config_name,
+            config,
+            self._models[variant["ModelName"]],
+            instances_max=endpoint.spec.instances_max,
+        )
 
     async def instances(self, _: Request) -> Response:
         return JSONResponse([row for e in self._endpoints.values() for row in _rows(e)])
@@ -175,16 +216,21 @@ def _refused(message: str) -> Response:
     )
 
 
+def _arn(kind: str, name: str) -> str:
+    region, account = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
+    return f"arn:aws:sagemaker:{region}:{account}:{kind}/{name}"
+
+
 def _description(endpoint: Endpoint) -> dict[str, Any]:
-    spec, created = endpoint.spec, endpoint.created_at.timestamp()
-    ready = len(endpoint.ready)
-    return {
+    spec, ready = endpoint.spec, len(endpoint.ready)
+    settled = ready >= endpoint.desired and not endpoint.updating
+    description = {
         "EndpointName": spec.name,
         "EndpointArn": spec.arn,
         "EndpointConfigName": spec.config_name,
-        "EndpointStatus": "InService" if ready >= endpoint.desired else "Updating",
-        "CreationTime": created,
-        "LastModifiedTime": created,
+        "EndpointStatus": "InService" if settled else "Updating",
+        "CreationTime": endpoint.created_at.timestamp(),
+        "LastModifiedTime": endpoint.modified_at.timestamp(),
         "ProductionVariants": [
             {
                 "VariantName": spec.variant,
@@ -193,6 +239,7 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
             }
         ],
     }
+    return description | ({"FailureReason": endpoint.failure} if endpoint.failure else {})
 
 
 def _rows(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -1,4 +1,8 @@
-"""An asynchronous endpoint: its queue, its instances, and the invocations on their slots."""
+"""An asynchronous endpoint: its queue, the fleet that serves it, and the invocations on the instances' slots.
+
+An update is blue/green, as SageMaker's: a new fleet comes up beside the old one, takes over when all of it is ready,
+and then the old one's instances get SIGTERM and 30 s. A new fleet that doesn't come up is let go, and nothing changes.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,17 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import httpx
 
+from offpeak.local.sagemaker.fleet import Fleet
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS, Instance, Launch
 from offpeak.local.sagemaker.invocation import Invocation, Status, notice, test_notification
 from offpeak.local.sagemaker.results import Results, Role
 from offpeak.local.sagemaker.spec import EndpointSpec
 
-RESTART_SECONDS_MIN, RESTART_SECONDS_MAX = 0.5, 30.0
 LOST_GRACE_SECONDS = 0.5
 EXPIRY_POLL_SECONDS = 1.0
 REASON_CHARS_MAX = 1_024
@@ -32,48 +36,77 @@ class InvocationFailed(Exception):
         self.body = body or reason.encode()
 
 
+class EndpointBusy(Exception):
+    """The endpoint is being updated; SageMaker takes no second update until the first has ended."""
+
+
 class Endpoint:
     """Scales out with its backlog up to the template's maximum and never in: which instance leaves is not ours to
-    decide, and an idle worker costs nothing here."""
+    decide, and an idle worker costs nothing here. `failure` says why the last update was rolled back."""
 
     def __init__(
-        self, spec: EndpointSpec, launch: Launch, role: Role, results: Results, *, eager: bool
+        self,
+        spec: EndpointSpec,
+        launch: Callable[[EndpointSpec], Launch],
+        role: Role,
+        results: Results,
+        *,
+        eager: bool,
     ) -> None:
-        self.spec = spec
         self.role = role
-        self.instances: list[Instance] = []
-        self.created_at = datetime.now(UTC)
+        self.failure: str | None = None
+        self.created_at = self.modified_at = datetime.now(UTC)
         self._launch = launch
         self._results = results
-        self._desired = spec.instances_initial if eager else 0
         self._queue: deque[Invocation] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        self._keepers: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._numbers = itertools.count()
         self._stopping = False
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=5), limits=httpx.Limits(max_connections=None)
         )
+        self._fleet = self._new_fleet(spec)
+        self._others: list[Fleet] = []
+        self._initial = spec.instances_initial if eager else 0
+        self._update: asyncio.Task[None] | None = None
+
+    @property
+    def spec(self) -> EndpointSpec:
+        return self._fleet.spec
 
     @property
     def desired(self) -> int:
-        return self._desired
+        return self._fleet.desired
+
+    @property
+    def ready(self) -> Sequence[Instance]:
+        return self._fleet.ready
+
+    @property
+    def instances(self) -> Sequence[Instance]:
+        """Of every fleet: during an update there are two."""
+        return [i for fleet in (self._fleet, *self._others) for i in fleet.instances]
+
+    @property
+    def updating(self) -> bool:
+        return self._update is not None and not self._update.done()
 
     @property
     def backlog(self) -> int:
         """Invocations queued and on instances, as ApproximateBacklogSize counts them."""
-        return len(self._queue) + sum(instance.in_flight for instance in self.instances)
+        return len(self._queue) + self._fleet.in_flight
 
-    @property
-    def ready(self) -> Sequence[Instance]:
-        return [instance for instance in self.instances if instance.ready]
+    def update(self, spec: EndpointSpec) -> None:
+        """Begins to replace the fleet. Raises EndpointBusy."""
+        if self.updating:
+            raise EndpointBusy(f"Endpoint {spec.name} is being updated.")
+        self._update = asyncio.create_task(self._replace(spec))
 
     async def serve(self) -> None:
         """Runs until cancelled."""
-        hello = test_notification(self.spec)
-        for topic in (self.spec.success_topic, self.spec.error_topic):
-            await asyncio.to_thread(self._results.publish, topic, hello)
+        self._fleet.grow(self._initial)
+        await self._greet()
         while True:
             self._wake.clear()
             await self._expire()
@@ -91,37 +124,61 @@ class Endpoint:
     async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
         """SIGTERM to every instance, up to the grace, SIGKILL. Results that come meanwhile are still published."""
         self._stopping = True
-        await asyncio.gather(*(instance.stop(grace_seconds) for instance in self.instances))
+        fleets = [self._fleet, *self._others]
+        if self._update is not None:
+            self._update.cancel()
+        await asyncio.gather(*(fleet.stop(grace_seconds) for fleet in fleets))
         if self._running:
             await asyncio.wait(self._running, timeout=5)
-        for task in (*self._keepers, *self._running):
+        for fleet in fleets:
+            fleet.abandon()
+        for task in self._running:
             task.cancel()
         await self._client.aclose()
 
+    async def _greet(self) -> None:
+        """Both topics hear of an endpoint that was created or updated."""
+        hello = test_notification(self.spec)
+        for topic in (self.spec.success_topic, self.spec.error_topic):
+            await asyncio.to_thread(self._results.publish, topic, hello)
+
+    def _new_fleet(self, spec: EndpointSpec) -> Fleet:
+        return Fleet(
+            spec,
+            self._launch(spec),
+            client=self._client,
+            name=lambda: f"{spec.name}-{next(self._numbers)}",
+            changed=self._wake.set,
+        )
+
+    async def _replace(self, spec: EndpointSpec) -> None:
+        new, old = self._new_fleet(spec), self._fleet
+        self._others.append(new)
+        new.grow(spec.instances_initial)
+        came_up = await new.settle()
+        self._others.remove(new)
+        if not came_up:
+            self.failure = (
+                f"An instance of {spec.config_name} did not pass its health check; rolled back."
+            )
+            _log.warning("%s", self.failure)
+            await self._retire(new)
+            return
+        self.failure, self.modified_at = None, datetime.now(UTC)
+        self._fleet = new
+        self._wake.set()
+        await self._greet()
+        await self._retire(old)
+
+    async def _retire(self, fleet: Fleet) -> None:
+        self._others.append(fleet)
+        await fleet.stop()
+        fleet.abandon()
+        self._others.remove(fleet)
+
     def _scale(self) -> None:
         wanted = math.ceil(self.backlog / self.spec.concurrency)
-        self._desired = max(self._desired, min(wanted, self.spec.instances_max))
-        while len(self._keepers) < self._desired and not self._stopping:
-            self._keepers.append(asyncio.create_task(self._keep_an_instance()))
-
-    async def _keep_an_instance(self) -> None:
-        """One place of the endpoint: an instance, and after its death another one."""
-        pause = RESTART_SECONDS_MIN
-        while not self._stopping:
-            instance = Instance(f"{self.spec.name}-{next(self._numbers)}", self._launch)
-            _log.info("instance %s starts, pid %d", instance.name, instance.pid)
-            self.instances.append(instance)
-            watch = asyncio.create_task(instance.watch())
-            if await instance.await_ready(self._client):
-                _log.info("instance %s is ready", instance.name)
-                pause = RESTART_SECONDS_MIN
-                self._wake.set()
-            await watch
-            self.instances.remove(instance)
-            if not self._stopping:
-                _log.warning("instance %s is gone; the next in %.1f s", instance.name, pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, RESTART_SECONDS_MAX)
+        self._fleet.grow(min(wanted, self.spec.instances_max))
 
     def _hand_out(self) -> None:
         while self._queue and not self._stopping:
@@ -130,21 +187,23 @@ class Endpoint:
                 return
             instance = min(free, key=lambda i: i.in_flight)
             instance.in_flight += 1
-            task = asyncio.create_task(self._work(instance, self._queue.popleft()))
+            task = asyncio.create_task(self._work(self.spec, instance, self._queue.popleft()))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _work(self, instance: Instance, invocation: Invocation) -> None:
+    async def _work(self, spec: EndpointSpec, instance: Instance, invocation: Invocation) -> None:
         try:
             answer = await self._post(instance, invocation)
-            await self._succeed(invocation, answer)
+            await self._succeed(spec, invocation, answer)
         except InvocationFailed as failure:
-            await self._fail(invocation, "Failed", str(failure), failure.body)
+            await self._fail(spec, invocation, "Failed", str(failure), failure.body)
         except httpx.HTTPError as error:
             if await _is_lost(instance):
                 _log.warning("invocation %s is lost with its instance", invocation.inference_id)
             else:
-                await self._fail(invocation, "Failed", f"The container hung up: {error!r}", b"")
+                await self._fail(
+                    spec, invocation, "Failed", f"The container hung up: {error!r}", b""
+                )
         except Exception:  # noqa: BLE001
             # A fault of the stand-in or the emulator. As with SageMaker's own, nobody is told.
             _log.exception("invocation %s is lost", invocation.inference_id)
@@ -175,19 +234,23 @@ class Endpoint:
             )
         return answer
 
-    async def _succeed(self, invocation: Invocation, answer: httpx.Response) -> None:
+    async def _succeed(
+        self, spec: EndpointSpec, invocation: Invocation, answer: httpx.Response
+    ) -> None:
         content_type = answer.headers.get("content-type", "application/octet-stream")
-        location = invocation.output_location(self.spec)
+        location = invocation.output_location(spec)
         await asyncio.to_thread(self._results.write, location, answer.content, content_type)
-        message = notice(self.spec, invocation, "Completed")
-        await asyncio.to_thread(self._results.publish, self.spec.success_topic, message)
+        message = notice(spec, invocation, "Completed")
+        await asyncio.to_thread(self._results.publish, spec.success_topic, message)
 
-    async def _fail(self, invocation: Invocation, status: Status, reason: str, body: bytes) -> None:
-        location = invocation.failure_location(self.spec)
+    async def _fail(
+        self, spec: EndpointSpec, invocation: Invocation, status: Status, reason: str, body: bytes
+    ) -> None:
+        location = invocation.failure_location(spec)
         if location is not None and body:
             await asyncio.to_thread(self._results.write, location, body, "text/plain")
-        message = notice(self.spec, invocation, status, reason)
-        await asyncio.to_thread(self._results.publish, self.spec.error_topic, message)
+        message = notice(spec, invocation, status, reason)
+        await asyncio.to_thread(self._results.publish, spec.error_topic, message)
 
     async def _expire(self) -> None:
         now = datetime.now(UTC)
@@ -195,7 +258,7 @@ class Endpoint:
         for invocation in expired:
             self._queue.remove(invocation)
             reason = f"Expired after {invocation.ttl_seconds} s in the queue (RequestTTLSeconds)."
-            await self._fail(invocation, "Expired", reason, b"")
+            await self._fail(self.spec, invocation, "Expired", reason, b"")
 
 
 async def _is_lost(instance: Instance) -> bool:

@@ -51,6 +51,24 @@ def read_endpoint(
     endpoint = resolver.resolve(_only(template, "AWS::SageMaker::Endpoint"))
     config = resolver.resolve(_only(template, "AWS::SageMaker::EndpointConfig"))
     model = resolver.resolve(_only(template, "AWS::SageMaker::Model"))
+    return describe_endpoint(
+        endpoint["EndpointName"],
+        endpoint["EndpointConfigName"],
+        config,
+        model,
+        instances_max=_instances_max(template, resolver),
+    )
+
+
+def describe_endpoint(
+    name: str,
+    config_name: str,
+    config: Mapping[str, Any],
+    model: Mapping[str, Any],
+    *,
+    instances_max: int,
+) -> EndpointSpec:
+    """What an endpoint's configuration and its model say, in the words that templates and the API share."""
     [variant] = config["ProductionVariants"]
     if "AsyncInferenceConfig" not in config:
         raise TemplateError("The endpoint configuration has no AsyncInferenceConfig.")
@@ -59,8 +77,8 @@ def read_endpoint(
     topics = output.get("NotificationConfig", {})
     container = model.get("PrimaryContainer") or model["Containers"][0]
     return EndpointSpec(
-        name=endpoint["EndpointName"],
-        config_name=endpoint["EndpointConfigName"],
+        name=name,
+        config_name=config_name,
         variant=variant["VariantName"],
         role_arn=model["ExecutionRoleArn"],
         environment={k: str(v) for k, v in container.get("Environment", {}).items()},
@@ -74,7 +92,7 @@ def read_endpoint(
         success_topic=topics.get("SuccessTopic"),
         error_topic=topics.get("ErrorTopic"),
         instances_initial=int(variant.get("InitialInstanceCount", 1)),
-        instances_max=_instances_max(template, resolver),
+        instances_max=instances_max,
     )
 
 
