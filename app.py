@@ -28,7 +28,14 @@ from aws_cdk import App, Tags
 
 from infra.bundles import BundleFailed, Bundles, Target, make_bundles
 from infra.inference import UnfitModel
-from infra.stacks import ApiStack, InferenceStack, LifecycleStack, StorageStack
+from infra.monitoring import STAGE_TAG
+from infra.stacks import (
+    ApiStack,
+    InferenceStack,
+    LifecycleStack,
+    MonitoringStack,
+    StorageStack,
+)
 from infra.stage import Stage, StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 
@@ -68,7 +75,13 @@ def add_stacks(
             notices=lifecycle.notices,
             bundles=bundles,
         )
-    Tags.of(app).add("offpeak:stage", stage.name)
+    if not stage.emulated:
+        MonitoringStack(
+            app,
+            resources=lifecycle.resources,
+            dead_letter_queues=lifecycle.dead_letter_queues,
+        )
+    Tags.of(app).add(STAGE_TAG, stage.name)
 
 
 def read_context(app: App, key: str, default: str) -> str:

@@ -46,10 +46,12 @@ SIZES: Mapping[str, Size] = {
 
 
 class Queues(Construct):
-    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices."""
+    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices. `dead` are the names of the
+    queues that hold what was given up."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
+        self.dead: list[str] = []
         # Twice the function's time, not the usual six times: while a record is in flight its pool's group stands still.
         self.dispatch = self._queue(
             stage,
@@ -67,10 +69,12 @@ class Queues(Construct):
     def _queue(self, stage: Stage, id: str, name: str, *, visibility_seconds: int) -> sqs.Queue:
         fifo = True if name.endswith(".fifo") else None
         stem = name.removesuffix(".fifo")
+        dead_name = stage.named(f"{stem}-dead{'.fifo' if fifo else ''}")
+        self.dead.append(dead_name)
         dead = sqs.Queue(
             self,
             f"{id}Dead",
-            queue_name=stage.named(f"{stem}-dead{'.fifo' if fifo else ''}"),
+            queue_name=dead_name,
             fifo=fifo,
             retention_period=Duration.days(DEAD_DAYS),
             enforce_ssl=not stage.emulated,

@@ -15,6 +15,7 @@ from infra.bundles import Bundles
 from infra.function import Assets
 from infra.inference import Pool
 from infra.lifecycle import Lifecycle, Notices, Queues
+from infra.monitoring import Monitoring
 from infra.stage import Stage
 from infra.storage import Storage
 from offpeak.core.catalogue import Model
@@ -54,6 +55,7 @@ class LifecycleStack(Stack):
             env=stage.environment,
         )
         queues = Queues(self, "Queues", stage=stage)
+        self.dead_letter_queues = queues.dead
         self.notices = Notices(self, "Notices", stage=stage, queue=queues.shard_ended)
         self.resources = Resources(
             stage=stage,
@@ -127,3 +129,22 @@ class InferenceStack(Stack):
             success=notices.success,
             failure=notices.failure,
         )
+
+
+class MonitoringStack(Stack):
+    """Alarms, dashboard and budget. It refers to no other stack, and none refers to it: it can go and come back."""
+
+    def __init__(
+        self, scope: Construct, *, resources: Resources, dead_letter_queues: Sequence[str]
+    ) -> None:
+        stage = resources.stage
+        super().__init__(
+            scope,
+            stage.named("monitoring"),
+            description="Offpeak: alarms, dashboard and budget",
+            env=stage.environment,
+        )
+        monitoring = Monitoring(
+            self, "Monitoring", resources=resources, dead_letter_queues=dead_letter_queues
+        )
+        CfnOutput(self, "AlarmTopicArn", value=monitoring.topic.topic_arn)

@@ -23,6 +23,7 @@ STAGES = parse_stages((ROOT / "stages.toml").read_text())
 class Synthesised:
     """One stage's stacks: their templates by the name's last part (`storage`, `lifecycle`, `api`, `inference-…`)."""
 
+    stage: Stage
     app: App
     templates: Mapping[str, Template]
 
@@ -41,5 +42,5 @@ def synthesise(stage: str | Stage, bundles: Bundles, catalogue: Catalogue) -> Sy
     stacks = [child for child in app.node.children if isinstance(child, Stack)]
     prefix = chosen.named("")
     return Synthesised(
-        app, {s.stack_name.removeprefix(prefix): Template.from_stack(s) for s in stacks}
+        chosen, app, {s.stack_name.removeprefix(prefix): Template.from_stack(s) for s in stacks}
     )

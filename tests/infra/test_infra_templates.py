@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from offpeak.core.catalogue import Catalogue
 from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import Synthesised
 
@@ -31,11 +32,12 @@ def stage(request: pytest.FixtureRequest) -> Synthesised:
     return synthesised
 
 
-def test_a_stage_is_storage_lifecycle_api_and_a_stack_per_pool(stage: Synthesised) -> None:
-    assert set(stage.templates) == {
-        "storage", "lifecycle", "api", "inference-phi-4", "inference-qwen2-5-7b-instruct",
-        "inference-qwen3-embedding-0-6b",
-    }  # fmt: skip
+def test_a_stage_is_storage_lifecycle_api_and_a_stack_per_pool(
+    stage: Synthesised, catalogue: Catalogue
+) -> None:
+    expected = {"storage", "lifecycle", "api"} | {f"inference-{m.pool}" for m in catalogue.models}
+    assert set(stage.templates) - {"monitoring"} == expected
+    assert ("monitoring" in stage.templates) is not stage.stage.emulated
 
 
 def test_no_template_breaks_a_rule_of_cloudformation(stage: Synthesised) -> None:

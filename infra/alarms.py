@@ -1,0 +1,227 @@
+"""The alarms: what must wake somebody. Each is one kind of trouble, with a section of that name in docs/runbook.md.
+
+They name what they watch instead of referring to it: a stack that others import from can't change what they import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra.access import ACCESS, Resources
+from infra.stage import Stage
+
+NAMESPACE = "Offpeak"
+EVERY_MINUTE = (
+    "sweep",
+    "measure_pools",
+)  # functions that a clock calls; what others do waits for them
+FAILED_SHARDS_MAX = 3
+SERVER_ERRORS_MAX = 5
+THROTTLES_MAX = 10
+_MINUTE, _FIVE, _QUARTER = Duration.minutes(1), Duration.minutes(5), Duration.minutes(15)
+_DAY = Duration.days(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """`means` is what has happened, `first` what to do before anything else."""
+
+    means: str
+    first: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "shards-late": Kind(
+        means="The most urgent shard that waits in this pool has less time left than slack_seconds_min.",
+        first="See whether the pool has instances, and why it got no more of them.",
+    ),
+    "shards-failed": Kind(
+        means="Attempts at shards of this pool fail, again and again.",
+        first="Read the endpoint's log for the engine's error.",
+    ),
+    "executions-failed": Kind(
+        means="An execution of process_batch has failed for good: its batch stands still.",
+        first="Open the execution and read which state failed; sweep redrives it after 15 minutes.",
+    ),
+    "batches-failed-by-us": Kind(
+        means="Batches were failed because of a fault of ours, before any line ran.",
+        first="Read the log of validate_range and of plan_shards at that time.",
+    ),
+    "dead-letters": Kind(
+        means="A record was given up after five receives and lies in the dead-letter queue.",
+        first="Read the error in the log of the function that reads the queue; then redrive the queue.",
+    ),
+    "api-errors": Kind(
+        means="The API answers with 5xx.",
+        first="Read the log of the function api for the last exception.",
+    ),
+    "function-errors": Kind(
+        means="A function ends in errors, tries included.",
+        first="Read the function's log for the last exception.",
+    ),
+    "functions-throttled": Kind(
+        means="Lambda refuses calls: the account's concurrency is used up.",
+        first="See which function takes it, ours or another's, and ask for a higher quota.",
+    ),
+    "clock-stopped": Kind(
+        means="A function that must run every minute has not run for five.",
+        first="See whether its EventBridge rule is enabled.",
+    ),
+    "gpu-hours": Kind(
+        means="This pool has used more instance hours in a day than gpu_hours_per_day_max.",
+        first="Compare its instances with its waiting shards; lower instances_max if there is no work.",
+    ),
+}
+
+
+class Alarms(Construct):
+    """`all`: of the whole stage, and of every pool. They tell `topic` when they go off and when they are over."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        resources: Resources,
+        dead_letter_queues: Sequence[str],
+        topic: sns.ITopic,
+    ) -> None:
+        super().__init__(scope, id)
+        self.all: list[cloudwatch.Alarm] = []
+        self._resources = resources
+        self._stage: Stage = resources.stage
+        self._action = actions.SnsAction(topic)
+        self._watch_batches()
+        self._watch_api()
+        self._watch_functions()
+        for name in dead_letter_queues:
+            self._watch_dead_letters(name)
+        for pool in resources.pools:
+            self._watch_pool(pool)
+
+    def _watch_pool(self, pool: str) -> None:
+        stage = self._stage
+        dimensions = {"Stage": stage.name, "Pool": pool}
+        self._add(
+            "shards-late", _metric(NAMESPACE, "LeastSlackSeconds", dimensions, "Minimum", _MINUTE),
+            subject=pool, below=stage.slack_seconds_min, periods=5,
+        )  # fmt: skip
+        self._add(
+            "shards-failed", _metric(NAMESPACE, "FailedShards", dimensions, "Sum", _QUARTER),
+            subject=pool, at_least=FAILED_SHARDS_MAX,
+        )  # fmt: skip
+        if stage.gpu_hours_per_day_max is not None:
+            self._add(
+                "gpu-hours", instance_hours(stage.named(pool), _DAY), subject=pool,
+                at_least=stage.gpu_hours_per_day_max,
+            )  # fmt: skip
+
+    def _watch_batches(self) -> None:
+        machine = {"StateMachineArn": self._resources.state_machine_arn}
+        ends = ("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted")
+        metrics = {f"m{i}": _metric("AWS/States", end, machine) for i, end in enumerate(ends)}
+        ended_badly = cloudwatch.MathExpression(
+            expression="SUM(METRICS())", using_metrics=metrics, period=_FIVE, label="not succeeded"
+        )
+        self._add("executions-failed", ended_badly, at_least=1)
+        self._add(
+            "batches-failed-by-us", self._of_function("fail_batch", "Invocations"), at_least=1
+        )
+
+    def _watch_api(self) -> None:
+        dimensions = {"ApiName": f"offpeak-{self._stage.name}", "Stage": self._stage.name}
+        errors = _metric("AWS/ApiGateway", "5XXError", dimensions)
+        self._add("api-errors", errors, at_least=SERVER_ERRORS_MAX)
+
+    def _watch_functions(self) -> None:
+        for folder in ACCESS:
+            self._add(
+                "function-errors", self._of_function(folder, "Errors"), subject=_dashed(folder),
+                at_least=1, periods=3,
+            )  # fmt: skip
+        # Without a function's name: concurrency is the account's, and whoever takes it all takes it from us.
+        throttles = _metric("AWS/Lambda", "Throttles", {})
+        self._add("functions-throttled", throttles, at_least=THROTTLES_MAX)
+        for folder in (folder for folder in EVERY_MINUTE if folder in ACCESS):
+            self._add(
+                "clock-stopped", self._of_function(folder, "Invocations"), subject=_dashed(folder),
+                below=1, silence_is_trouble=True,
+            )  # fmt: skip
+
+    def _watch_dead_letters(self, queue: str) -> None:
+        waiting = _metric(
+            "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": queue}, "Maximum"
+        )
+        self._add(
+            "dead-letters", waiting, subject=queue.removeprefix(self._stage.named("")), at_least=1
+        )
+
+    def _of_function(self, folder: str, name: str) -> cloudwatch.Metric:
+        return _metric("AWS/Lambda", name, {"FunctionName": self._stage.named(_dashed(folder))})
+
+    def _add(
+        self,
+        kind: str,
+        metric: cloudwatch.IMetric,
+        *,
+        subject: str = "",
+        at_least: float | None = None,
+        below: float | None = None,
+        periods: int = 1,
+        silence_is_trouble: bool = False,
+    ) -> None:
+        name = f"{kind}-{subject.replace('.', '-')}" if subject else kind
+        operators, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            alarm_name=self._stage.named(name),
+            alarm_description=(
+                f"{KINDS[kind].means} First: {KINDS[kind].first} {self._stage.runbook_url}#{kind}"
+            ),
+            metric=metric,
+            threshold=below if at_least is None else at_least,  # type: ignore[arg-type]
+            comparison_operator=operators.LESS_THAN_THRESHOLD
+            if at_least is None
+            else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            evaluation_periods=periods,
+            treat_missing_data=missing.BREACHING if silence_is_trouble else missing.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(self._action)
+        alarm.add_ok_action(self._action)
+        self.all.append(alarm)
+
+
+def instance_hours(endpoint: str, period: Duration) -> cloudwatch.MathExpression:
+    """Every instance of an endpoint tells of its CPU once a minute: so the samples count instance minutes."""
+    dimensions = {"EndpointName": endpoint, "VariantName": "AllTraffic"}
+    minutes = _metric(
+        "/aws/sagemaker/Endpoints", "CPUUtilization", dimensions, "SampleCount", period
+    )
+    return cloudwatch.MathExpression(
+        expression="minutes / 60", using_metrics={"minutes": minutes}, period=period, label=endpoint
+    )
+
+
+def _metric(
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    statistic: str = "Sum",
+    period: Duration = _FIVE,
+) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=namespace, metric_name=name, dimensions_map=dict(dimensions) or None,
+        statistic=statistic, period=period,
+    )  # fmt: skip
+
+
+def _dashed(folder: str) -> str:
+    return folder.replace("_", "-")

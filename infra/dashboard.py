@@ -1,0 +1,123 @@
+"""One page that answers: is anything late, is anything broken, what does it cost? Its graphs are searches, so that they
+never lag behind the pools and functions that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra.access import Resources
+from infra.alarms import NAMESPACE
+
+COLUMNS = 24
+_HEIGHT = 6
+_MINUTE = Duration.minutes(1)
+_FIVE = Duration.minutes(5)
+
+
+class Dashboard(Construct):
+    """`resource`. Its rows: the alarms; the pools' work; their instances; the batches; the API; the functions."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        resources: Resources,
+        alarms: Sequence[cloudwatch.Alarm],
+    ) -> None:
+        super().__init__(scope, id)
+        stage = resources.stage
+        prefix = stage.named("")
+        in_stage = f'Stage="{stage.name}"'
+        self.resource = cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=f"offpeak-{stage.name}",
+            default_interval=Duration.hours(12),
+            widgets=[
+                [
+                    cloudwatch.AlarmStatusWidget(
+                        alarms=list(alarms), title="Alarms", width=COLUMNS, height=_HEIGHT,
+                    )
+                ],
+                _row(
+                    _graph("Shards that wait or hold an instance", _pools("WaitingShards", in_stage, "Maximum")),
+                    _graph("Least slack, s", _pools("LeastSlackSeconds", in_stage, "Minimum")),
+                    _graph("Oldest wait, s", _pools("OldestWaitSeconds", in_stage, "Maximum")),
+                    _graph("Failed attempts at shards", _pools("FailedShards", in_stage, "Sum")),
+                ),
+                _row(
+                    _graph("Instances", _endpoints("CPUUtilization", prefix, "SampleCount")),
+                    _graph("GPU use, %", _endpoints("GPUUtilization", prefix, "Average")),
+                    _graph("GPU memory, %", _endpoints("GPUMemoryUtilization", prefix, "Average")),
+                ),
+                _row(
+                    _graph(
+                        "Executions of process_batch",
+                        *(
+                            cloudwatch.Metric(
+                                namespace="AWS/States", metric_name=name, statistic="Sum", period=_FIVE,
+                                dimensions_map={"StateMachineArn": resources.state_machine_arn},
+                            )
+                            for name in ("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed")
+                        ),
+                    ),
+                    _graph(
+                        "Records that wait in queues",
+                        _search("{AWS/SQS,QueueName}", "ApproximateNumberOfMessagesVisible", f'"{prefix}"', "Maximum"),
+                    ),
+                    _graph(
+                        "Requests to the API, and its errors",
+                        *(_api(name, stage.name, "Sum") for name in ("Count", "4XXError", "5XXError")),
+                    ),
+                    _graph("The API's latency, ms", *(_api("Latency", stage.name, s) for s in ("p50", "p99"))),
+                ),
+                _row(
+                    _graph("Errors of functions", _functions("Errors", prefix, "Sum")),
+                    _graph("Duration of functions, ms", _functions("Duration", prefix, "p99")),
+                    _graph("Executions of functions at once", _functions("ConcurrentExecutions", prefix, "Maximum")),
+                ),
+            ],
+        )  # fmt: skip
+
+
+def _row(*widgets: cloudwatch.GraphWidget) -> list[cloudwatch.IWidget]:
+    return list(widgets)
+
+
+def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(metrics), width=6, height=_HEIGHT)
+
+
+def _search(schema: str, metric: str, matching: str, statistic: str) -> cloudwatch.MathExpression:
+    query = f'{schema} MetricName="{metric}" {matching}'
+    return cloudwatch.MathExpression(
+        expression=f"SEARCH('{query}', '{statistic}', 60)",
+        using_metrics={},
+        period=_MINUTE,
+        label="",
+    )
+
+
+def _pools(metric: str, matching: str, statistic: str) -> cloudwatch.MathExpression:
+    return _search(f"{{{NAMESPACE},Stage,Pool}}", metric, matching, statistic)
+
+
+def _endpoints(metric: str, prefix: str, statistic: str) -> cloudwatch.MathExpression:
+    schema = "{/aws/sagemaker/Endpoints,EndpointName,VariantName}"
+    return _search(schema, metric, f'"{prefix}"', statistic)
+
+
+def _functions(metric: str, prefix: str, statistic: str) -> cloudwatch.MathExpression:
+    return _search("{AWS/Lambda,FunctionName}", metric, f'"{prefix}"', statistic)
+
+
+def _api(metric: str, stage: str, statistic: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/ApiGateway", metric_name=metric, statistic=statistic, period=_FIVE,
+        dimensions_map={"ApiName": f"offpeak-{stage}", "Stage": stage}, label=f"{metric} {statistic}",
+    )  # fmt: skip
