@@ -3,7 +3,8 @@
     stage          one of stages.toml (default dev), or local (for an emulator: no tracing, backups, alarms)
     stages         the stages file (default stages.toml)
     models         the models file (default models.toml)
-    deploy         which of its models get a pool: "all" (default), or ids or pools, comma-separated
+    deploy         which of its models get a pool: ids, aliases or pools, comma-separated, or "all"
+                   (default: a small chat model and a small embedding model, both open)
     line_bytes_max the longest request line that is taken (default 1,000,000; a line's body goes to the engine whole)
     target         whom the Lambda layer is built for: lambda (default), or host (this machine, this Python)
 
@@ -21,6 +22,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
@@ -38,6 +40,7 @@ from infra.stacks import (
 )
 from infra.stage import Stage, StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
+from offpeak.core.fit import check_fit
 
 ROOT = Path(__file__).resolve().parent
 LINE_BYTES_MAX_DEFAULT = 1_000_000
@@ -99,15 +102,27 @@ def choose_file(app: App, key: str, default: str) -> Path:
 
 def choose_models(catalogue: Catalogue, chosen: str) -> Sequence[Model]:
     """The models that `chosen` names. Raises ContextError."""
-    if chosen == "all":
+    if chosen.strip() == "all":
         return catalogue.models
     names = {name.strip() for name in chosen.split(",")}
-    known = {name for model in catalogue.models for name in (model.id, model.pool)}
-    if unknown := sorted(names - known):
+    pools = {model.pool: model for model in catalogue.models}
+    found = {name: catalogue.known(name) or pools.get(name) for name in names}
+    if unknown := sorted(name for name, model in found.items() if model is None):
+        known = [*pools, *(name for model in catalogue.models for name in model.names)]
+        close = get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else f" It has {', '.join(pools)}."
         raise ContextError(
-            f"deploy={chosen}: models.toml has no model or pool {', '.join(unknown)}."
+            f"deploy={chosen}: models.toml has no model or pool {', '.join(unknown)}.{hint}"
         )
-    return [model for model in catalogue.models if names & {model.id, model.pool}]
+    wanted = {model.pool for model in found.values() if model is not None}
+    return [model for model in catalogue.models if model.pool in wanted]
+
+
+def check_fits(models: Sequence[Model], stage: Stage) -> None:
+    """Raises CatalogueError for a model that its instance types can't hold. An emulator's instances are processes."""
+    if not stage.emulated:
+        for model in models:
+            check_fit(model)
 
 
 def choose_line_bytes_max(text: str) -> int:
@@ -128,12 +143,15 @@ def main() -> None:
     app = App(context=defaults, outdir=os.environ.get("CDK_OUTDIR", str(ROOT / "cdk.out")))
     models_file = choose_file(app, "models", "models.toml")
     stages = parse_stages(choose_file(app, "stages", "stages.toml").read_text())
+    stage = stage_named(read_context(app, "stage", "dev"), stages)
+    models = choose_models(
+        parse_catalogue(models_file.read_text()), read_context(app, "deploy", "all")
+    )
+    check_fits(models, stage)
     add_stacks(
         app,
-        stage=stage_named(read_context(app, "stage", "dev"), stages),
-        models=choose_models(
-            parse_catalogue(models_file.read_text()), read_context(app, "deploy", "all")
-        ),
+        stage=stage,
+        models=models,
         line_bytes_max=choose_line_bytes_max(
             read_context(app, "line_bytes_max", str(LINE_BYTES_MAX_DEFAULT))
         ),

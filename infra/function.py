@@ -87,5 +87,9 @@ class Function(Construct):
             timeout=Duration.seconds(size.timeout_seconds),
             role=self.role,
             log_group=log_group,
-            environment={**environment(access, resources), **(settings or {})},
+            environment={
+                **environment(access, resources),
+                "OFFPEAK_POOLS": ",".join(resources.pools),
+                **(settings or {}),
+            },
         )

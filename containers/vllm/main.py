@@ -148,7 +148,7 @@ def build_engine(settings: ContainerSettings, model: Model) -> Engine:
 
     return VllmEngine(
         settings.path_of(model), model.id, model.completion_tokens_default,
-        {**model.engine_args, **settings.engine_args},
+        {**model.engine_arguments, **settings.engine_args},
     )  # fmt: skip
 
 

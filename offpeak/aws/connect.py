@@ -60,7 +60,10 @@ class Aws:
     @cached_property
     def catalogue(self) -> Catalogue:
         path = MADE_IN / self._environment.get("OFFPEAK_MODELS", "models.toml")
-        return parse_catalogue(path.read_text())
+        pools = self._environment.get("OFFPEAK_POOLS")
+        return parse_catalogue(
+            path.read_text(), None if pools is None else frozenset(pools.split(","))
+        )
 
     @cached_property
     def reader(self) -> S3Reader:

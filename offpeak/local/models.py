@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
 
-from offpeak.core.catalogue import Model
+from offpeak.core.catalogue import Modality, Model
+from offpeak.core.pricing import Prices
 
 EngineKind = Literal["echo", "vllm", "server"]
 CHAT = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
@@ -23,6 +24,10 @@ CONTEXT_TOKENS_DEFAULT = 32_768
 CLAIM_SECONDS_MAX = 300  # an instance here is there after one minute, not after twenty
 INSTANCE_TYPE = "ml.g6.xlarge"  # the template must name one; here it is a process
 UPSTREAM_SECONDS_MAX = 10.0
+# The example on Nebius's page, whose batch prices are $0.07 and $0.20.
+PRICES = Prices(
+    input=130_000, output=400_000, cached_input_write=130_000, cached_input_read=130_000
+)
 VLLM_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -83,6 +88,7 @@ def _vllm(model: str | None, tiny_model: Path) -> Offer:
     if not (folder / "config.json").exists() and model is not None:
         if model.startswith((".", "/", "~")):
             raise EngineError(f"MODEL={model}: there is no model in that folder (no config.json).")
+        arguments["max-model-len"] = "auto"  # the model's own, as far as memory goes
         served = _model(model, model, CHAT, CONTEXT_TOKENS_DEFAULT, arguments)
         return Offer(kind="vllm", models=(served,), environment=environment)
     served = _model(
@@ -127,6 +133,7 @@ def _model(
     endpoints: Sequence[str],
     context_tokens: int,
     arguments: Mapping[str, Any] | None = None,
+    modality: Modality = "text",
 ) -> Model:
     return Model(
         id=id,
@@ -138,6 +145,8 @@ def _model(
         completion_tokens_max=context_tokens,
         instance_types=(INSTANCE_TYPE,),
         claim_seconds_max=CLAIM_SECONDS_MAX,
+        modality=modality,
+        prices=PRICES,
         engine_args=arguments or {},
     )
 
@@ -154,16 +163,15 @@ def write_models(models: Sequence[Model]) -> str:
 
 
 def _table(model: Model) -> str:
-    rows = ["[[model]]"]
-    for name in Model.__dataclass_fields__:
-        value = getattr(model, name)
-        if name != "engine_args":
-            rows.append(f"{name} = {_toml(value)}")
-    rows.append("[model.engine_args]")
-    rows += [f"{_toml(name)} = {_toml(value)}" for name, value in model.engine_args.items()]
-    return "\n".join(rows) + "\n"
+    values = {f.name: getattr(model, f.name) for f in fields(model)}
+    rows = [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    return "\n".join(["[[model]]", *rows]) + "\n"
 
 
 def _toml(value: Any) -> str:
-    """Strings, numbers, booleans and lists of them: JSON's are TOML's, but for the delete character."""
+    """Strings, numbers, booleans, lists and tables of them: JSON's scalars are TOML's, but for the delete character."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -63,7 +63,12 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _run(root: Path, models: Path, folder: Path) -> None:
-    context = {"stage": "local", "target": "host", "models": str(models.absolute())}
+    context = {
+        "stage": "local",
+        "target": "host",
+        "models": str(models.absolute()),
+        "deploy": "all",
+    }
     done = subprocess.run(
         [sys.executable, str(root / "app.py")],
         cwd=root,

@@ -78,7 +78,7 @@ def _move(
     superseded = report is not None and report.outcome is Outcome.SUPERSEDED
     if superseded or shard.status not in (ShardStatus.DISPATCHED, ShardStatus.CLAIMED):
         return None  # this delivery found the attempt taken, or somebody moved the shard on already
-    model = catalogue.find(run.model)
+    model = catalogue.known(run.model)
     return after_lost_attempt(
         shard, run, now, failed=_is_failure(notice, report),
         attempts_max=model.attempts_max if model else 0,

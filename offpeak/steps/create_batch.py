@@ -97,7 +97,7 @@ def create_batch(
 
 
 def _check_endpoint(endpoint: str, catalogue: Catalogue) -> None:
-    served = sorted({name for model in catalogue.models for name in model.endpoints})
+    served = sorted({name for model in catalogue.served for name in model.endpoints})
     if endpoint not in served:
         raise InvalidRequest(
             f"Invalid value for 'endpoint': {endpoint[:80]!r}. Served here: {', '.join(served)}.",

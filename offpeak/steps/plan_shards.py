@@ -213,7 +213,7 @@ class _Manifest:
 
 
 def _model(model_id: str, catalogue: Catalogue) -> Model:
-    model = catalogue.find(model_id)
+    model = catalogue.known(model_id)
     if model is None:
         raise Unavailable(f"The model {model_id} left the catalogue while a batch was validated.")
     return model

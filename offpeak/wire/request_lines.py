@@ -63,9 +63,9 @@ class LineChecker:
         self._decode = self._dialect.decoder.decode
         self._serving = {
             name: model
-            for model in catalogue.models
+            for model in catalogue.served
             if endpoint in model.endpoints
-            for name in (model.id, *model.aliases)
+            for name in model.names
         }
 
     def check(self, line: bytes | None, number: int) -> GoodLine | BadLine:
@@ -169,11 +169,7 @@ class LineChecker:
     def _check_model(self, name: str) -> Model:
         model = self._catalogue.find(name)
         if model is None:
-            raise _Wrong(
-                "model_not_found",
-                f"The model {_quote(name)} does not exist. GET /v1/models lists those that do.",
-                "body.model",
-            )
+            raise _Wrong("model_not_found", self._catalogue.absence(name), "body.model")
         if self._endpoint not in model.endpoints:
             raise _Wrong(
                 "invalid_request",

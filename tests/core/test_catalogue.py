@@ -10,6 +10,7 @@ pool = "tiny-chat"
 source = "generated"
 endpoints = ["/v1/chat/completions"]
 context_tokens = 2048
+prices = { basis = "base", input = 130_000, output = 400_000 }
 engine_args = { max-num-seqs = 16 }
 """
 
@@ -25,10 +26,13 @@ def test_a_model_is_found_by_its_id_and_by_each_alias() -> None:
     ("change", "words"),
     [
         (("context_tokens = 2048", ""), "lacks 'context_tokens'"),
-        (("context_tokens = 2048", 'context_tokens = "many"'), "not a valid 'context_tokens'"),
-        (("context_tokens = 2048", "context_tokens = -1"), "not a valid 'context_tokens'"),
+        (
+            ("context_tokens = 2048", 'context_tokens = "many"'),
+            "'many'; it takes a whole number from 1",
+        ),
+        (("context_tokens = 2048", "context_tokens = -1"), "context_tokens is -1; it takes"),
         (("context_tokens = 2048", "context_tokens = 1\nspeed = 1"), "no field 'speed'"),
-        (('"/v1/chat/completions"', '"/v1/chat"'), "not among"),
+        (('"/v1/chat/completions"', '"/v1/chat"'), "one of /v1/chat/completions, "),
         (('pool = "tiny-chat"', 'pool = "Tiny_Chat"'), "must match"),
         (("context_tokens = 2048", "context_tokens = 1\ninstances_min = 2"), "over instances_max"),
         (('aliases = ["tiny"]', 'aliases = ["offpeak/tiny-chat"]'), "given twice"),

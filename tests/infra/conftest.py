@@ -11,10 +11,18 @@ from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue, parse_catalogue
 from tests.infra.synthesised import Synthesised, synthesise
 
+POOLS = ("qwen2-5-7b-instruct", "phi-4", "qwen3-embedding-0-6b")
+
 
 @pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
+def every_model() -> Catalogue:
     return parse_catalogue((ROOT / "models.toml").read_text())
+
+
+@pytest.fixture(scope="session")
+def catalogue(every_model: Catalogue) -> Catalogue:
+    """Three models are enough to look at a stage's stacks."""
+    return Catalogue(tuple(every_model.of_pool(pool) for pool in POOLS))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 from app import ROOT, ContextError, choose_line_bytes_max, choose_models, choose_target
 from infra.access import ACCESS
 from offpeak.core.catalogue import Catalogue
+from tests.infra.synthesised import CONTEXT
 
 
 def _run(out: Path, **context: str) -> subprocess.CompletedProcess[str]:
@@ -122,6 +123,33 @@ def test_models_are_chosen_by_id_or_pool(catalogue: Catalogue) -> None:
     assert [model.pool for model in chosen] == ["phi-4", "qwen3-embedding-0-6b"]
     with pytest.raises(ContextError, match="no model or pool gpt-9"):
         choose_models(catalogue, "phi-4,gpt-9")
+
+
+def test_models_are_chosen_by_the_names_that_requests_use(every_model: Catalogue) -> None:
+    [model] = choose_models(every_model, "llama-3.1-8b-instruct-fp16")
+    assert model.pool == "llama-3-1-8b-instruct"
+    with pytest.raises(ContextError, match=r"Did you mean llama-3\.1-8b-instruct-fp16"):
+        choose_models(every_model, "llama-3.1-8b-instruct-fp61")
+
+
+def test_a_deploy_without_a_choice_is_two_small_open_models(every_model: Catalogue) -> None:
+    chosen = choose_models(every_model, CONTEXT["deploy"])
+    assert [model.pool for model in chosen] == ["qwen2-5-7b-instruct", "qwen3-embedding-0-6b"]
+    assert all(model.tensor_parallel == 1 for model in chosen)
+
+
+def test_a_model_that_does_not_fit_its_instances_ends_with_a_sentence(
+    tmp_path: Path, every_model: Catalogue
+) -> None:
+    models = (ROOT / "models.toml").read_text()
+    assert '["ml.g6e.xlarge", "ml.g6e.2xlarge"]' in models
+    (tmp_path / "models.toml").write_text(
+        models.replace('["ml.g6e.xlarge", "ml.g6e.2xlarge"]', '["ml.g6.xlarge"]')
+    )
+    done = _run(tmp_path, models=str(tmp_path / "models.toml"), deploy="phi-4")
+    assert done.returncode == 1
+    assert "its weights (29.3 GB) do not fit ml.g6.xlarge (1 × 24 GB)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_layer_is_for_lambda_or_for_the_host() -> None:

@@ -50,6 +50,7 @@ def test_a_function_knows_the_addresses_of_what_it_may_touch_and_no_others(
     functions = _functions(local, "lifecycle")
     assert set(functions["offpeak-local-announce-batch"]["Environment"]["Variables"]) == {
         "OFFPEAK_STAGE",
+        "OFFPEAK_POOLS",
         "OFFPEAK_BUCKET",
         "OFFPEAK_TABLE_BATCHES",
         "OFFPEAK_TABLE_FILES",

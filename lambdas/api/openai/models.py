@@ -50,7 +50,7 @@ class ModelRoutes:
 
     def show(self, call: Call, name: str, owner: str | None = None) -> Response[str]:  # noqa: ARG002
         asked = unquote(name if owner is None else f"{owner}/{name}")
-        model = self._catalogue.find(asked)
+        model = self._catalogue.known(asked)
         if model is None:
             raise NotFound(f"There is no model {asked}.", param="model", code="model_not_found")
         return json_response(render_model(model))
