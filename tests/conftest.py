@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from offpeak.local.cloud import LocalCloud
 from offpeak.local.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent
+
+settings.register_profile("offpeak", deadline=None)  # how long an example takes is no property
+settings.load_profile("offpeak")
 
 
 @pytest.fixture(scope="session")

@@ -131,16 +131,6 @@ def list_batches(
     )  # fmt: skip
 
 
-def models(as_json: AsJson = False, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
-    """List the models this deployment serves."""
-    with Api(read_settings(base_url, api_key)) as api:
-        found = api.get("/v1/models")["data"]
-    if as_json:
-        show_json(found)
-        return
-    show_rows(("model",), ((model["id"],) for model in found))
-
-
 def _batch_body(
     endpoint: str, window: str, metadata: list[str] | None, on_invalid: str
 ) -> dict[str, Any]:

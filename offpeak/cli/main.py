@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from offpeak.cli import batches, files, keys
+from offpeak.cli import batches, files, keys, models
 from offpeak.cli.errors import CliError
 from offpeak.cli.show import say
 
@@ -22,9 +22,9 @@ app.command()(batches.status)
 app.command()(batches.results)
 app.command()(batches.cancel)
 app.command("list")(batches.list_batches)
-app.command()(batches.models)
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

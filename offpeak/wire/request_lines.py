@@ -15,7 +15,7 @@ import msgspec
 from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
 from offpeak.core.request_line import LineError, RequestLine
-from offpeak.wire.request_shapes import CUSTOM_ID_CHARACTERS_MAX, DIALECTS
+from offpeak.wire.request_shapes import CHOICES_MAX, CUSTOM_ID_CHARACTERS_MAX, DIALECTS, INPUTS_MAX
 
 QUOTED_CHARACTERS_MAX = 80
 MISSING = "missing_required_parameter"
@@ -141,9 +141,11 @@ class LineChecker:
             )
         if not isinstance(body.get("stream"), bool | None):
             raise _wrong_type("body.stream", "a boolean")
-        self._check_prompt(body)
+        self._check_prompt(body, model)
         for name in self._dialect.token_limits:
             _check_token_limit(body.get(name), f"body.{name}", model)
+        for name in self._dialect.choices:
+            _check_choices(body.get(name), f"body.{name}")
         return model
 
     def _is_given(self, request: dict[str, Any], name: str) -> bool:
@@ -178,14 +180,16 @@ class LineChecker:
             )
         return model
 
-    def _check_prompt(self, body: dict[str, Any]) -> None:
+    def _check_prompt(self, body: dict[str, Any], model: Model) -> None:
         name = self._dialect.prompt
         if self._dialect.takes_text and body.get(name) == "":
             return
         if self._dialect.takes_text:
-            _require(body, name, str | list, "body.")
+            prompt = _require(body, name, str | list, "body.")
         else:
-            _require(body, name, list, "body.")
+            prompt = _require(body, name, list, "body.")
+        if self._dialect.takes_tokens and isinstance(prompt, list):
+            _check_prompts(prompt, f"body.{name}", model)
 
 
 def read_line(line: bytes, number: int) -> RequestLine:
@@ -233,6 +237,34 @@ def _check_token_limit(value: Any, param: str, model: Model) -> None:
             f"{model.completion_tokens_max} tokens a request.",
             param,
         )
+
+
+def _check_choices(value: Any, param: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= CHOICES_MAX:
+        raise _wrong_type(param, f"a whole number from 1 to {CHOICES_MAX}")
+
+
+def _check_prompts(prompts: list[Any], param: str, model: Model) -> None:
+    """Texts, or prompts that are tokens already, whose number is known: one, or a list of them."""
+    if len(prompts) > INPUTS_MAX and not isinstance(prompts[0], int):
+        raise _Wrong(
+            "invalid_request",
+            f"'{param}' has {len(prompts):,} elements; at most {INPUTS_MAX:,} go into one request.",
+            param,
+        )
+    longest = max((len(each) for each in (prompts, *prompts) if _is_tokens(each)), default=0)
+    if longest > model.context_tokens:
+        raise _Wrong(
+            "invalid_request",
+            f"'{param}' has a prompt of {longest:,} tokens; the context of {model.id} is {model.context_tokens:,}.",
+            param,
+        )
+
+
+def _is_tokens(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], int)
 
 
 def _require(fields: dict[str, Any], name: str, type_: Any, path: str = "") -> Any:

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 
 CUSTOM_ID_CHARACTERS_MAX = 512
+CHOICES_MAX = 128  # answers to one prompt, OpenAI's `n`
+INPUTS_MAX = 2_048  # texts in one request for embeddings, or prompts in one for completions
 
 Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
+Choices = Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)] | None
 
 
 class ChatBody(msgspec.Struct, gc=False):
@@ -21,6 +24,7 @@ class ChatBody(msgspec.Struct, gc=False):
     stream: bool | None = None
     max_tokens: Tokens = None
     max_completion_tokens: Tokens = None
+    n: Choices = None
 
     def is_plain(self, tokens_max: int) -> bool:
         """Nothing in it needs a closer look: in particular, an absent limit is not over the model's."""
@@ -33,6 +37,8 @@ class CompletionsBody(msgspec.Struct, gc=False):
     prompt: msgspec.Raw
     stream: bool | None = None
     max_tokens: Tokens = None
+    n: Choices = None
+    best_of: Choices = None
 
     def is_plain(self, tokens_max: int) -> bool:
         return _is_text(self.prompt) and not self.stream and (self.max_tokens or 0) <= tokens_max
@@ -76,12 +82,15 @@ class GoodShape(msgspec.Struct, Generic[BodyT], gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What an endpoint's body must have: the field that carries the prompt, and those that limit the answer."""
+    """What an endpoint's body must have: the field that carries the prompt, which may be tokens already; those that
+    limit the answer, and those that say how many answers."""
 
     decoder: msgspec.json.Decoder[Any]
     prompt: str
     takes_text: bool
     token_limits: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    takes_tokens: bool = False
 
 
 DIALECTS = {
@@ -90,11 +99,19 @@ DIALECTS = {
         "messages",
         False,
         ("max_tokens", "max_completion_tokens"),
+        ("n",),
     ),
     "/v1/completions": Dialect(
-        msgspec.json.Decoder(GoodShape[CompletionsBody]), "prompt", True, ("max_tokens",)
+        msgspec.json.Decoder(GoodShape[CompletionsBody]),
+        "prompt",
+        True,
+        ("max_tokens",),
+        ("n", "best_of"),
+        takes_tokens=True,
     ),
-    "/v1/embeddings": Dialect(msgspec.json.Decoder(GoodShape[EmbeddingsBody]), "input", True, ()),
+    "/v1/embeddings": Dialect(
+        msgspec.json.Decoder(GoodShape[EmbeddingsBody]), "input", True, (), takes_tokens=True
+    ),
     "/v1/responses": Dialect(
         msgspec.json.Decoder(GoodShape[ResponsesBody]), "input", True, ("max_output_tokens",)
     ),

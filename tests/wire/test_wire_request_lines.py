@@ -77,7 +77,9 @@ def test_what_openai_allows_is_allowed(line: dict[str, Any]) -> None:
     assert isinstance(_check(line), GoodLine)
 
 
-@pytest.mark.parametrize("prompt", ["", "text", ["a", "b"], [1, 2], [[1], [2]]])
+@pytest.mark.parametrize(
+    "prompt", ["", "text", ["a", "b"], [1, 2], [[1], [2]], [1] * 8_192, ["a"] * 2_048]
+)
 def test_prompts_are_text_or_arrays(prompt: Any) -> None:
     line = _with_body("/v1/completions", prompt=prompt)
     assert isinstance(_check(line, "/v1/completions"), GoodLine)
@@ -163,11 +165,26 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
     (_with_body(max_tokens=-1), "invalid_request", "body.max_tokens", "whole number"),
     (_with_body(max_tokens=1.5), "invalid_request", "body.max_tokens", "whole number"),
     (_with_body(max_tokens=True), "invalid_request", "body.max_tokens", "whole number"),
+    (_with_body(n=0), "invalid_request", "body.n", "from 1 to 128"),
+    (_with_body(n=129), "invalid_request", "body.n", "from 1 to 128"),
+    (_with_body(n="2"), "invalid_request", "body.n", "from 1 to 128"),
     (
         _with_body(max_completion_tokens=101),
         "invalid_request", "body.max_completion_tokens", "at most 100 tokens",
     ),
 ]  # fmt: skip
+
+
+def test_a_model_that_is_known_but_not_deployed_is_said_to_be_just_that() -> None:
+    checker = LineChecker(CHAT, Catalogue((TINY, EMBED), frozenset({"embed"})), LINE_BYTES_MAX)
+    checked = checker.check(json.dumps(_with_body(model="small")).encode(), 7)
+    assert isinstance(checked, BadLine)
+    assert (checked.error.code, checked.error.param) == ("model_not_found", "body.model")
+    assert "'small' is in the catalogue, but not deployed here" in checked.error.message
+
+
+def test_a_slip_in_a_models_name_is_pointed_at() -> None:
+    assert "Did you mean 'small'?" in _refused(_with_body(model="smal")).error.message
 
 
 @pytest.mark.parametrize(("line", "code", "param", "says"), REFUSED)
@@ -188,6 +205,12 @@ def test_each_mistake_has_its_code_its_param_and_a_sentence(
         ("/v1/completions", {"prompt": []}, "missing_required_parameter", "body.prompt"),
         ("/v1/completions", {"prompt": {}}, "invalid_request", "body.prompt"),
         ("/v1/completions", {"max_tokens": 101}, "invalid_request", "body.max_tokens"),
+        ("/v1/completions", {"best_of": 129}, "invalid_request", "body.best_of"),
+        ("/v1/completions", {"prompt": [1] * 8_193}, "invalid_request", "body.prompt"),
+        ("/v1/completions", {"prompt": [[1], [1] * 8_193]}, "invalid_request", "body.prompt"),
+        ("/v1/completions", {"prompt": ["a"] * 2_049}, "invalid_request", "body.prompt"),
+        ("/v1/embeddings", {"input": [1] * 513}, "invalid_request", "body.input"),
+        ("/v1/embeddings", {"input": ["a"] * 2_049}, "invalid_request", "body.input"),
         ("/v1/embeddings", {"input": ABSENT}, "missing_required_parameter", "body.input"),
         ("/v1/embeddings", {"input": 5}, "invalid_request", "body.input"),
         ("/v1/embeddings", {"model": "tiny"}, "invalid_request", "body.model"),

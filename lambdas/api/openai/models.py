@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
-from offpeak.core.catalogue import Catalogue
+from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import NotFound
 from offpeak.wire.openai.answers import ModelList, ModelObject
 from offpeak.wire.openai.objects import render_model
@@ -24,7 +24,7 @@ class ModelRoutes:
                 "GET",
                 "/v1/models",
                 self.list,
-                summary="List the models that are served.",
+                summary="List the models, those that are deployed first.",
                 gives=ModelList,
             ),
             Route(
@@ -44,13 +44,17 @@ class ModelRoutes:
             ),
         )
 
+    # What is deployed comes first; the rest is listed, too, for whoever asks what could be.
     def list(self, call: Call) -> Response[str]:  # noqa: ARG002 - a route takes its call
-        models = [render_model(model) for model in self._catalogue.models]
-        return json_response({"object": "list", "data": models})
+        models = sorted(self._catalogue.models, key=self._catalogue.serves, reverse=True)
+        return json_response({"object": "list", "data": [self._render(model) for model in models]})
 
     def show(self, call: Call, name: str, owner: str | None = None) -> Response[str]:  # noqa: ARG002
         asked = unquote(name if owner is None else f"{owner}/{name}")
         model = self._catalogue.known(asked)
         if model is None:
-            raise NotFound(f"There is no model {asked}.", param="model", code="model_not_found")
-        return json_response(render_model(model))
+            raise NotFound(self._catalogue.absence(asked), param="model", code="model_not_found")
+        return json_response(self._render(model))
+
+    def _render(self, model: Model) -> ModelObject:
+        return render_model(model, deployed=self._catalogue.serves(model))

@@ -74,11 +74,38 @@ class PartObject(TypedDict):
     upload_id: str
 
 
+InputModality = Literal["text", "image"]
+OutputModality = Literal["text", "embedding"]
+
+
+class PricingObject(TypedDict):
+    """Dollars per million tokens. A batch pays half of a `base` price, and a `batch` price as it is."""
+
+    unit: Literal["usd_per_million_tokens"]
+    basis: Literal["base", "batch"]
+    input: float
+    output: float
+    cached_input_write: float
+    cached_input_read: float
+
+
 class ModelObject(TypedDict):
+    """A model. OpenAI's SDKs read the first four; lengths are tokens, those of completions null where there are none."""
+
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    aliases: Sequence[str]
+    availability: Literal["deployed", "not_deployed"]
+    modality: Literal["text", "vision", "embedding"]
+    input_modalities: Sequence[InputModality]
+    output_modalities: Sequence[OutputModality]
+    endpoints: Sequence[str]
+    context_length: int
+    default_completion_tokens: int | None
+    max_completion_tokens: int | None
+    pricing: PricingObject
 
 
 class LineErrorObject(TypedDict):

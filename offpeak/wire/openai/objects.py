@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from offpeak.core.batch import Batch
-from offpeak.core.catalogue import Model
+from offpeak.core.catalogue import Modality, Model
 from offpeak.core.file import File, FileStatus, Upload, UploadStatus
+from offpeak.core.pricing import Prices
 from offpeak.core.usage import Counts, Usage
 from offpeak.wire.openai.answers import (
     BatchErrorsObject,
@@ -14,13 +15,18 @@ from offpeak.wire.openai.answers import (
     DeletedFileObject,
     DirectUpload,
     FileObject,
+    InputModality,
     ModelObject,
+    OutputModality,
     PartObject,
     PartUrl,
     PendingFileObject,
+    PricingObject,
     UploadObject,
     UsageObject,
 )
+
+MICRO_DOLLARS = 1_000_000  # a dollar
 
 
 def render_file(file: File) -> FileObject:
@@ -78,8 +84,43 @@ def render_part(part_id: str, upload_id: str, created_at: int) -> PartObject:
     }  # fmt: skip
 
 
-def render_model(model: Model) -> ModelObject:
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": "offpeak"}
+def render_model(model: Model, *, deployed: bool) -> ModelObject:
+    """OpenAI's object, and what one needs to choose: prices are dollars per million tokens, lengths tokens."""
+    takes, gives = _MODALITIES[model.modality]
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "offpeak",
+        "aliases": list(model.aliases),
+        "availability": "deployed" if deployed else "not_deployed",
+        "modality": model.modality,
+        "input_modalities": takes,
+        "output_modalities": gives,
+        "endpoints": list(model.endpoints),
+        "context_length": model.context_tokens,
+        "default_completion_tokens": model.completion_tokens_default if gives == ["text"] else None,
+        "max_completion_tokens": model.completion_tokens_max if gives == ["text"] else None,
+        "pricing": _render_prices(model.prices),
+    }
+
+
+_MODALITIES: Mapping[Modality, tuple[list[InputModality], list[OutputModality]]] = {
+    "text": (["text"], ["text"]),
+    "vision": (["text", "image"], ["text"]),
+    "embedding": (["text"], ["embedding"]),
+}
+
+
+def _render_prices(prices: Prices) -> PricingObject:
+    return {
+        "unit": "usd_per_million_tokens",
+        "basis": prices.basis,
+        "input": prices.input / MICRO_DOLLARS,
+        "output": prices.output / MICRO_DOLLARS,
+        "cached_input_write": prices.cached_input_write / MICRO_DOLLARS,
+        "cached_input_read": prices.cached_input_read / MICRO_DOLLARS,
+    }
 
 
 def render_batch(

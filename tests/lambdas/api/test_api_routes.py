@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from logging import StreamHandler
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from lambdas.api.app import build_app, logger
+from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import StateConflict, Unavailable
+from offpeak.core.pricing import Prices
 from tests.lambdas.api.client import Client, Field, World
 
 
@@ -124,6 +127,37 @@ def test_a_model_is_found_by_id_and_alias(client: Client, name: str) -> None:
     model = client.get(f"/v1/models/{name}").json
     assert (model["id"], model["object"], model["owned_by"]) == ("acme/chat-8b", "model", "offpeak")
     assert isinstance(model["created"], int)
+
+
+def test_a_model_says_what_one_chooses_it_by(client: Client) -> None:
+    chat = client.world.catalogue.models[0]
+    priced = replace(
+        chat,
+        modality="vision",
+        prices=Prices(
+            input=300_000, output=500_000, cached_input_write=300_000, cached_input_read=60_000,
+            basis="batch",
+        ),
+    )  # fmt: skip
+    others = client.world.catalogue.models[1:]
+    client.world.catalogue = Catalogue((*others, priced), frozenset({chat.pool}))
+    listed = Client(client.world).get("/v1/models").json["data"]
+    assert [(model["id"], model["availability"]) for model in listed] == [
+        ("acme/chat-8b", "deployed"),
+        ("embed", "not_deployed"),
+    ]
+    model = listed[0]
+    assert model["aliases"] == ["chat"]
+    assert model["input_modalities"] == ["text", "image"]
+    assert model["output_modalities"] == ["text"]
+    assert model["context_length"] == chat.context_tokens
+    assert model["max_completion_tokens"] == chat.completion_tokens_max
+    assert model["default_completion_tokens"] == chat.completion_tokens_default
+    assert model["endpoints"] == list(chat.endpoints)
+    assert model["pricing"] == {
+        "unit": "usd_per_million_tokens", "basis": "batch", "input": 0.30, "output": 0.50,
+        "cached_input_write": 0.30, "cached_input_read": 0.06,
+    }  # fmt: skip
 
 
 def test_an_unknown_model_is_not_found(client: Client) -> None:
