@@ -138,7 +138,7 @@ ACCESS: Mapping[str, Access] = {
 WORKER_ACCESS = Access(
     reads=("runs", "shards"),
     writes=("shards",),
-    reads_objects=("files/", "work/"),
+    reads_objects=("files/", "drop/", "work/"),  # in drop/ lie images that requests name
     writes_objects=("work/",),
 )
 

@@ -24,6 +24,7 @@ from containers.vllm.settings import ContainerSettings, SettingsError
 from offpeak.aws.connect import Aws
 from offpeak.core.catalogue import Model
 from offpeak.worker.engine import Engine, EngineDead
+from offpeak.worker.images import Images
 from offpeak.worker.instance import Instance
 from offpeak.worker.ports import WorkerPorts
 
@@ -68,6 +69,10 @@ async def serve(settings: ContainerSettings) -> int:
     ports = WorkerPorts(
         clock=aws.clock, reader=aws.reader, writer=aws.writer, changes=aws.changes,
         runs=aws.runs, shards=aws.shards,
+        images=Images(
+            takes_images=model.modality == "vision", bucket=os.environ["OFFPEAK_BUCKET"],
+            reader=aws.reader, reach=settings.reach,
+        ),
     )  # fmt: skip
     instance = Instance(
         model=model.id, name=f"{socket.gethostname()}-{os.getpid()}", ports=ports,
@@ -143,6 +148,7 @@ def build_engine(settings: ContainerSettings, model: Model) -> Engine:
         return OpenAIServerEngine(
             settings.engine_url, model.id, server_model=settings.engine_model,
             api_key=settings.engine_api_key,
+            completion_tokens_default=model.completion_tokens_default,
         )  # fmt: skip
     from offpeak.worker.engines.vllm import VllmEngine  # noqa: PLC0415
 

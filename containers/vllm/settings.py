@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from offpeak.core.catalogue import Model
+from offpeak.core.destination import Reach
 from offpeak.worker.settings import WorkerSettings
 
 EngineName = Literal["vllm", "openai_server", "echo"]
@@ -22,7 +23,7 @@ class SettingsError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSettings:
     """`engine_args` go over the catalogue's. `engine_model` is the name by which a server at `engine_url` knows the
-    model, when it is not the catalogue's id."""
+    model, when it is not the catalogue's id. `reach` is how far away images are fetched from."""
 
     model: str
     engine: EngineName = "vllm"
@@ -31,6 +32,7 @@ class ContainerSettings:
     engine_model: str | None = None
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     model_path: str | None = None
+    reach: Reach = Reach.PUBLIC
     echo_seconds_per_line: float = 0.0
     bind_host: str = "0.0.0.0"  # noqa: S104 - SageMaker's proxy comes from outside the container
     port: int = 8080
@@ -46,6 +48,9 @@ class ContainerSettings:
             raise SettingsError(
                 f"OFFPEAK_ENGINE is {engine!r}; it takes one of {get_args(EngineName)}."
             )
+        reach = environment.get("OFFPEAK_REACH", Reach.PUBLIC.value)
+        if reach not in list(Reach):
+            raise SettingsError(f"OFFPEAK_REACH is {reach!r}; it takes one of {', '.join(Reach)}.")
         url = environment.get("OFFPEAK_ENGINE_URL") or None
         if engine == "openai_server" and url is None:
             raise SettingsError("OFFPEAK_ENGINE_URL is not set; the engine openai_server needs it.")
@@ -57,6 +62,7 @@ class ContainerSettings:
             engine_model=environment.get("OFFPEAK_ENGINE_MODEL") or None,
             engine_args=_parse_object(environment, "OFFPEAK_ENGINE_ARGS"),
             model_path=environment.get("OFFPEAK_MODEL_PATH") or None,
+            reach=Reach(reach),
             echo_seconds_per_line=_parse_number(environment, "OFFPEAK_ECHO_SECONDS_PER_LINE", 0.0),
             bind_host=environment.get("OFFPEAK_BIND_HOST", "0.0.0.0"),  # noqa: S104
             port=int(_parse_number(environment, "SAGEMAKER_BIND_TO_PORT", 8080)),

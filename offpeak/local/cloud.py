@@ -54,6 +54,7 @@ WORKER_ENVIRONMENT = {
     "OFFPEAK_RENEW_SECONDS": "5",
     "OFFPEAK_POLL_SECONDS": "2",
     "OFFPEAK_CHECKPOINT_SECONDS": "5",
+    "OFFPEAK_REACH": "loopback",  # images may come from this machine
 }
 
 

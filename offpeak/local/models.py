@@ -16,6 +16,8 @@ from offpeak.core.catalogue import Modality, Model
 from offpeak.core.pricing import Prices
 
 EngineKind = Literal["echo", "vllm", "server"]
+TEXT: Modality = "text"
+VISION: Modality = "vision"
 CHAT = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 EMBEDDINGS = ("/v1/embeddings",)
 TINY_CHAT, TINY_EMBED = "offpeak/tiny-chat", "offpeak/tiny-embed"
@@ -66,11 +68,11 @@ def offer(engine: str, model: str | None, tiny_model: Path) -> Offer:
 
 
 def _echo(model: str | None) -> Offer:
-    """Two of them, so that a file can mix models; an echo answers on every endpoint."""
+    """Two of them, so that a file can mix models; an echo answers on every endpoint, and the first sees images."""
     endpoints = (*CHAT, *EMBEDDINGS)
     models = [
-        _model(name, "echo", endpoints, TINY_CONTEXT_TOKENS)
-        for name in (model or TINY_CHAT, TINY_EMBED)
+        _model(name, "echo", endpoints, TINY_CONTEXT_TOKENS, modality=modality)
+        for name, modality in ((model or TINY_CHAT, VISION), (TINY_EMBED, TEXT))
     ]
     return Offer(kind="echo", models=models, environment={"OFFPEAK_ENGINE": "echo"})
 
@@ -109,7 +111,9 @@ def _context_tokens(folder: Path) -> int:
 
 def _server(url: str, model: str | None) -> Offer:
     upstream = model or _first_model(url)
-    served = _model(upstream, upstream, (*CHAT, *EMBEDDINGS), CONTEXT_TOKENS_DEFAULT)
+    served = _model(
+        upstream, upstream, (*CHAT, *EMBEDDINGS), CONTEXT_TOKENS_DEFAULT, modality=VISION
+    )
     environment = {"OFFPEAK_ENGINE": "openai_server", "OFFPEAK_ENGINE_URL": url}
     return Offer(kind="server", models=(served,), environment=environment)
 

@@ -14,6 +14,9 @@ import msgspec
 
 from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
+from offpeak.core.destination import Reach
+from offpeak.core.errors import InvalidRequest
+from offpeak.core.image import image_parts, parse_image_url
 from offpeak.core.request_line import LineError, RequestLine
 from offpeak.wire.request_shapes import CHOICES_MAX, CUSTOM_ID_CHARACTERS_MAX, DIALECTS, INPUTS_MAX
 
@@ -21,6 +24,8 @@ QUOTED_CHARACTERS_MAX = 80
 MISSING = "missing_required_parameter"
 _BARE_ACCENTS: frozenset[Accent] = frozenset({"together"})
 """Their lines hold `custom_id` and `body`; the batch's endpoint says where they go."""
+MEDIA = b'_url"'
+"""How `image_url` and its siblings end, which only the walk looks at. In a text the quote would be escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class LineChecker:
                 and (decoded.url == self._endpoint or (self._is_bare and decoded.url is None))
                 and (decoded.method is not None or self._is_bare)
                 and decoded.body.is_plain(model.completion_tokens_max)
+                and not (decoded.body.has_parts and MEDIA in line)
             ):
                 return GoodLine(decoded.custom_id, model)
         return self._walk(line, number)
@@ -142,6 +148,7 @@ class LineChecker:
         if not isinstance(body.get("stream"), bool | None):
             raise _wrong_type("body.stream", "a boolean")
         self._check_prompt(body, model)
+        _check_images(body, model)
         for name in self._dialect.token_limits:
             _check_token_limit(body.get(name), f"body.{name}", model)
         for name in self._dialect.choices:
@@ -237,6 +244,21 @@ def _check_token_limit(value: Any, param: str, model: Model) -> None:
             f"{model.completion_tokens_max} tokens a request.",
             param,
         )
+
+
+def _check_images(body: dict[str, Any], model: Model) -> None:
+    """What can be known of them without a look; the worker has the last word."""
+    try:
+        for part in image_parts(body):
+            if model.modality != "vision":
+                raise _Wrong(
+                    "invalid_request",
+                    f"{model.id} takes no images. GET /v1/models says which models do.",
+                    part.param,
+                )
+            parse_image_url(part.url, Reach.LOOPBACK, param=part.param)
+    except InvalidRequest as error:
+        raise _Wrong(error.code, error.message, error.param) from None
 
 
 def _check_choices(value: Any, param: str) -> None:

@@ -6,7 +6,7 @@ What doesn't fit is not wrong yet: `request_lines` walks it check by check.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -18,9 +18,16 @@ Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
 Choices = Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)] | None
 
 
+_NO_TEXT = msgspec.Raw(b"null")
+
+
+class Message(msgspec.Struct, gc=False):
+    content: msgspec.Raw = _NO_TEXT
+
+
 class ChatBody(msgspec.Struct, gc=False):
     model: str
-    messages: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     max_tokens: Tokens = None
     max_completion_tokens: Tokens = None
@@ -31,6 +38,14 @@ class ChatBody(msgspec.Struct, gc=False):
         limits = (self.max_tokens or 0) <= tokens_max >= (self.max_completion_tokens or 0)
         return limits and not self.stream
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether a message's content is more than text: only there can an image be."""
+        for message in self.messages:  # noqa: SIM110 - a generator would double the cost of a line
+            if not _is_text(message.content):
+                return True
+        return False
+
 
 class CompletionsBody(msgspec.Struct, gc=False):
     model: str
@@ -39,6 +54,8 @@ class CompletionsBody(msgspec.Struct, gc=False):
     max_tokens: Tokens = None
     n: Choices = None
     best_of: Choices = None
+
+    has_parts: ClassVar[bool] = False  # a plain one's prompt is text
 
     def is_plain(self, tokens_max: int) -> bool:
         return _is_text(self.prompt) and not self.stream and (self.max_tokens or 0) <= tokens_max
@@ -49,6 +66,8 @@ class EmbeddingsBody(msgspec.Struct, gc=False):
     input: msgspec.Raw
     stream: bool | None = None
 
+    has_parts: ClassVar[bool] = False  # a plain one's prompt is text
+
     def is_plain(self, tokens_max: int) -> bool:  # noqa: ARG002
         return _is_text(self.input) and not self.stream
 
@@ -58,6 +77,8 @@ class ResponsesBody(msgspec.Struct, gc=False):
     input: msgspec.Raw
     stream: bool | None = None
     max_output_tokens: Tokens = None
+
+    has_parts: ClassVar[bool] = False  # a plain one's prompt is text
 
     def is_plain(self, tokens_max: int) -> bool:
         limit = self.max_output_tokens or 0

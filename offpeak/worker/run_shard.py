@@ -26,6 +26,7 @@ from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
 from offpeak.worker import port_calls
 from offpeak.worker.checkpoints import JSON_LINES, Checkpoints
 from offpeak.worker.engine import Engine
+from offpeak.worker.images import Images
 from offpeak.worker.lease import Lease
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.read_ahead import LineSource, read_ahead
@@ -59,6 +60,7 @@ class ShardRun:
         self._window = window
         self._ports = ports
         self._settings = settings
+        self._images = ports.images or Images(takes_images=False, bucket="", reader=ports.reader)
         self._lease = Lease(
             order, f"{worker}/{uuid4().hex[:12]}", settings.lease_seconds,
             clock=ports.clock, changes=ports.changes, shards=ports.shards,
@@ -129,8 +131,9 @@ class ShardRun:
 
     async def _work_line(self, number: int, raw: bytes) -> None:
         line = await work_line(
-            number, raw, self._order, self._engine, self._settings, priority=self._age
-        )
+            number, raw, self._order, self._engine, self._settings, priority=self._age,
+            images=self._images,
+        )  # fmt: skip
         self._checkpoints.add(line)
         if self._checkpoints.pending_bytes >= self._settings.checkpoint_bytes_max:
             self._much_to_flush.set()

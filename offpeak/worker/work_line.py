@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from offpeak.core.errors import InvalidRequest
 from offpeak.core.invocation import ShardOrder
 from offpeak.core.request_line import FinishedLine
 from offpeak.wire.request_lines import read_line
 from offpeak.wire.results import render_error, render_response
-from offpeak.worker.engine import Engine, EngineAnswer
+from offpeak.worker.engine import Engine, EngineAnswer, error_answer
+from offpeak.worker.images import Images
 from offpeak.worker.settings import WorkerSettings
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -24,14 +26,20 @@ _BODIES = msgspec.json.Decoder(dict[str, Any], float_hook=float)
 
 
 async def work_line(
-    number: int, raw: bytes, order: ShardOrder, engine: Engine, settings: WorkerSettings, *, priority: int
+    number: int, raw: bytes, order: ShardOrder, engine: Engine, settings: WorkerSettings, *, priority: int,
+    images: Images,
 ) -> FinishedLine:  # fmt: skip
     """The line's result, whatever became of it. Raises EngineDead, and ValueError for what is no request line."""
     line = read_line(raw, number)
     body = {**_BODIES.decode(line.body), "model": order.model}
     try:
-        async with asyncio.timeout(settings.line_seconds_max):
+        async with (
+            asyncio.timeout(settings.line_seconds_max),
+            images.loaded(body, order.account_id),
+        ):
             answer = await _answer(order.endpoint, body, engine, settings, priority)
+    except InvalidRequest as error:
+        answer = error_answer(400, error.message, param=error.param)
     except TimeoutError:
         message = f"No answer within {settings.line_seconds_max:g} seconds."
         result = render_error(

@@ -33,6 +33,7 @@ pool = "{MODEL}"
 source = "nowhere"
 context_tokens = 2_048
 completion_tokens_default = 32
+prices = {{ basis = "base", input = 130_000, output = 400_000 }}
 endpoints = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
 """
 

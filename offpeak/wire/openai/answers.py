@@ -90,7 +90,7 @@ class PricingObject(TypedDict):
 
 
 class ModelObject(TypedDict):
-    """A model. OpenAI's SDKs read the first four; lengths are tokens, those of completions null where there are none."""
+    """A model. OpenAI's SDKs read the first four. Lengths are tokens; of completions, null where there are none."""
 
     id: str
     object: Literal["model"]

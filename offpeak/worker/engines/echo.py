@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -80,9 +81,16 @@ def _prompts(body: Mapping[str, Any]) -> list[str]:
 
 
 def _text(content: Any) -> str:
+    """Of images, which the worker has made data URLs, their type and size."""
     if isinstance(content, list):
-        return " ".join(part.get("text", "") for part in content)
+        return " ".join(part.get("text") or _seen(part.get("image_url")) for part in content)
     return str(content)
+
+
+def _seen(image: Any) -> str:
+    url = image.get("url", "") if isinstance(image, dict) else image
+    head, comma, data = str(url or "").partition(";base64,")
+    return f"[{head.removeprefix('data:')}, {len(b64decode(data))} bytes]" if comma else ""
 
 
 def _words(texts: list[str]) -> int:

@@ -17,6 +17,11 @@ import msgspec
 from offpeak.worker.engine import EngineAnswer, EngineDead, read_usage
 
 logger = logging.getLogger(__name__)
+_LIMITS = {
+    "/v1/chat/completions": ("max_tokens", "max_completion_tokens"),
+    "/v1/responses": ("max_output_tokens",),
+}
+"""The fields that limit an answer; the first is the one that every server knows."""
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -37,16 +42,20 @@ class ServerSettings:
 
 class OpenAIServerEngine:
     """`url` is the server's root or its `/v1`. `served_name` is the catalogue's id, which answers carry; the server may
-    know the model by another name, `server_model`. A line that names no limit gets the server's own."""
+    know the model by another name, `server_model`.
+
+    A line that names no limit gets `completion_tokens_default`; if the server then refuses it, perhaps because prompt
+    and limit together are over the context, it is asked again without. For completions OpenAI's own default stands."""
 
     def __init__(
         self, url: str, served_name: str, *, server_model: str | None = None, api_key: str | None = None,
-        settings: ServerSettings = ServerSettings(),
+        completion_tokens_default: int | None = None, settings: ServerSettings = ServerSettings(),
     ) -> None:  # fmt: skip
         self._root = url.rstrip("/").removesuffix("/v1")
         self._name = served_name
         self._server_model = server_model or served_name
         self._api_key = api_key
+        self._completion_tokens_default = completion_tokens_default
         self._settings = settings
         self._http: httpx.AsyncClient | None = None
         self._counters: Counter[str] = Counter()
@@ -80,8 +89,19 @@ class OpenAIServerEngine:
         return answered
 
     async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:  # noqa: ARG002 - servers have no such field in common
-        request = msgspec.json.encode({**body, "model": self._server_model})
         self._counters["requests"] += 1
+        limit = self._limit_for(endpoint, body)
+        answer = await self._ask(endpoint, {**body, **limit})
+        return await self._ask(endpoint, body) if limit and answer.status_code == 400 else answer
+
+    def _limit_for(self, endpoint: str, body: Mapping[str, Any]) -> Mapping[str, int]:
+        names = _LIMITS.get(endpoint, ())
+        if self._completion_tokens_default is None or any(body.get(n) is not None for n in names):
+            return {}
+        return dict.fromkeys(names[:1], self._completion_tokens_default)
+
+    async def _ask(self, endpoint: str, body: Mapping[str, Any]) -> EngineAnswer:
+        request = msgspec.json.encode({**body, "model": self._server_model})
         for attempt in range(1, self._settings.attempts_max + 1):
             response, failure = await self._post(endpoint, request)
             if response is not None and response.status_code not in _AGAIN:

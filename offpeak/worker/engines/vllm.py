@@ -37,6 +37,8 @@ from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer, read_u
 logger = logging.getLogger(__name__)
 Serve = Callable[[Any], Awaitable[Any]]
 
+NOWHERE = "nowhere.invalid"
+"""The one host that vLLM may fetch media from, and there is none of this name: the worker has fetched them all."""
 _SHUTDOWN_SECONDS = 5.0
 _QUEUED_SHARE = 8
 """Beside the requests that run, one in this many waits in vLLM's queue: a slot that falls free is filled in the next
@@ -169,6 +171,7 @@ def _arguments(model_path: str, served_name: str, engine_args: Mapping[str, Any]
     arguments = [
         "--model", model_path, "--served-model-name", served_name,
         "--enable-prompt-tokens-details", "--scheduling-policy", "priority",
+        "--allowed-media-domains", NOWHERE,
     ]  # fmt: skip
     for name, value in engine_args.items():
         flag = "--" + name.removeprefix("--").replace("_", "-")
