@@ -17,6 +17,7 @@ from tests.infra.synthesised import Synthesised
 # Every wildcard in a policy, by the end of its resource, and why it is there.
 REASONS = {
     "/files/*": "a prefix of the bucket; ids are in the keys",
+    "/drop/*": "a prefix of the bucket; accounts and producers' names are in the keys",
     "/uploads/*": "a prefix of the bucket; ids are in the keys",
     "/work/*": "a prefix of the bucket; ids are in the keys",
     "/results/*": "a prefix of the bucket; ids are in the keys",
