@@ -4,6 +4,7 @@ PYTHON ?= python3
 ENGINE ?= vllm
 PORT ?= 8080
 VENVS := .offpeak/venvs
+TOGETHERS := together1 together2 together3
 BIN := .venv/bin
 NODE_MODULES := tests/e2e/node/node_modules
 SOURCES := offpeak lambdas containers infra tests benchmarks examples app.py
@@ -50,7 +51,7 @@ setup: .venv/.ready $(VENVS)/emulator/.ready ## .venv, and the emulator's own
 
 setup-vllm: $(VENVS)/vllm/.ready ## vLLM on the CPU, in a venv of its own (about 2.5 GB)
 
-setup-tests: $(VENVS)/openai1/.ready $(NODE_MODULES)/.package-lock.json ## the other SDKs that the tests speak with
+setup-tests: $(VENVS)/openai1/.ready $(TOGETHERS:%=$(VENVS)/%/.ready) $(NODE_MODULES)/.package-lock.json ## the other SDKs that the tests speak with
 
 .venv/.ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Offpeak needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
@@ -82,6 +83,13 @@ $(VENVS)/openai1/.ready: requirements-openai1.txt | .venv/.ready
 	@$(VENVS)/openai1/bin/python $(PIP) install --require-hashes -r requirements-openai1.txt
 	@touch $@
 
+# 1.x without what its file and batch calls never import (numpy, black, pillow, …): the lock leaves it out.
+$(TOGETHERS:%=$(VENVS)/%/.ready): $(VENVS)/%/.ready: requirements-%.txt | .venv/.ready
+	@echo "Setting up Together's SDK ($*) …"
+	@$(BIN)/python -m venv --clear $(VENVS)/$*
+	@$(VENVS)/$*/bin/python $(PIP) install --no-deps --require-hashes -r $<
+	@touch $@
+
 $(NODE_MODULES)/.package-lock.json: tests/e2e/node/package-lock.json
 	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || { echo "Offpeak needs Node 20 or later."; exit 1; }
 	@npm ci --prefix tests/e2e/node --no-audit --no-fund --loglevel=error
@@ -92,6 +100,10 @@ lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-
 	$(LOCK) pyproject.toml --all-extras -o requirements.txt
 	$(LOCK) requirements-emulator.in -o requirements-emulator.txt
 	$(LOCK) requirements-openai1.in -o requirements-openai1.txt
+	$(LOCK) requirements-together1.in -o requirements-together1.txt \
+		$(foreach name,black numpy pillow tabulate typer click eval-type-backport,--no-emit-package $(name))
+	$(LOCK) requirements-together2.in -o requirements-together2.txt
+	$(LOCK) requirements-together3.in -o requirements-together3.txt
 	$(LOCK) requirements-vllm.in --overrides requirements-vllm-overrides.txt -o requirements-vllm.txt \
 		$(foreach name,torch torchvision torchaudio torchcodec triton opencv-python-headless,--no-emit-package $(name))
 

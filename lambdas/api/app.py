@@ -19,6 +19,8 @@ from lambdas.api.openai.models import ModelRoutes
 from lambdas.api.openai.uploads import UploadRoutes
 from lambdas.api.openapi import described
 from lambdas.api.ports import Ports
+from lambdas.api.together.batches import TogetherBatchRoutes
+from lambdas.api.together.files import TogetherFileRoutes
 from offpeak.core.errors import OffpeakError
 from offpeak.wire.http_errors import error_body, http_error
 
@@ -37,6 +39,8 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *UploadRoutes(ports).routes(),
             *BatchRoutes(ports).routes(),
             *ModelRoutes(ports.catalogue).routes(),
+            *TogetherFileRoutes(ports).routes(),
+            *TogetherBatchRoutes(ports).routes(),
         )
     )
 

@@ -39,6 +39,7 @@ Answer = Callable[..., Response[str]]
 
 
 AccentName = Literal["OpenAI", "Together", "EXXA", "Hive", "Offpeak"]
+TOGETHER: tuple[AccentName, ...] = ("Together",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,11 @@ class S3Presigner:
             ExpiresIn=seconds,
         )
 
+    def upload_url(self, key: str, seconds: int) -> str:
+        return self._client.generate_presigned_url(
+            "put_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
+        )
+
     def part_url(self, key: str, multipart_id: str, number: int, seconds: int) -> str:
         return self._client.generate_presigned_url(
             "upload_part",

@@ -21,7 +21,8 @@ class FileStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """An uploaded or produced file. `key` is its object; `multipart_id` is set while it is `pending`."""
+    """An uploaded or produced file. `key` is its object; while it is `pending`, `multipart_id` is set if its bytes come
+    in parts, and `bytes` is what was announced, 0 where nothing was. `lines` are counted where it is cheap."""
 
     id: str
     account_id: str
@@ -34,6 +35,7 @@ class File:
     status: FileStatus = FileStatus.PROCESSED
     multipart_id: str | None = None
     etag: str | None = None
+    lines: int | None = None
     version: int = 0
 
     def processed(self, *, bytes: int, etag: str) -> File:

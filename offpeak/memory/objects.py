@@ -170,6 +170,9 @@ class MemoryPresigner:
     def download_url(self, key: str, seconds: int, filename: str) -> str:
         return self._sign(key, seconds, filename=filename)
 
+    def upload_url(self, key: str, seconds: int) -> str:
+        return self._sign(key, seconds, whole="1")
+
     def part_url(self, key: str, multipart_id: str, number: int, seconds: int) -> str:
         return self._sign(key, seconds, multipart_id=multipart_id, number=str(number))
 
@@ -181,8 +184,10 @@ class MemoryPresigner:
         return self._bucket.find(key).body
 
     def put(self, url: str, body: bytes) -> str:
-        """Uploads a part to its URL; its ETag. Raises Unauthenticated once the URL has expired."""
+        """Uploads a part, or a whole object, to its URL; its ETag. Raises Unauthenticated once the URL has expired."""
         key, query = self._open(url)
+        if "whole" in query:
+            return self._bucket.store(key, body, "application/octet-stream").etag
         if "multipart_id" not in query:
             raise Unauthenticated("This URL is not signed for an upload.")
         return self._multipart.put_part(key, query["multipart_id"], int(query["number"]), body)

@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offpeak.core.account import Account
+from offpeak.core.errors import InvalidRequest
 from offpeak.core.file import File, FileStatus, expires_at
 from offpeak.core.ids import FILE
 from offpeak.core.layout import file_key
-from offpeak.core.ports import Changes, Clock, Files, Idempotency, Multipart, Presigner
+from offpeak.core.ports import (
+    PART_BYTES_MAX,
+    PART_BYTES_MIN,
+    Changes,
+    Clock,
+    Files,
+    Idempotency,
+    Multipart,
+    Presigner,
+)
 from offpeak.steps.create_file import NewFile, add_file, already_made, check_new_file
 from offpeak.steps.reserve_id import reserve_id
 
@@ -34,6 +44,7 @@ def begin_file(
     new: NewFile,
     size: int,
     *,
+    parts: int | None = None,
     idempotency_key: str | None,
     clock: Clock,
     multipart: Multipart,
@@ -42,11 +53,13 @@ def begin_file(
     files: Files,
     idempotency: Idempotency,
 ) -> BegunFile:
-    """A pending file of `size` bytes. With an Idempotency-Key, asking again gives fresh URLs for the same file.
+    """A pending file of `size` bytes, in as many parts as the caller wants. With an Idempotency-Key, asking again gives
+    fresh URLs for the same file.
 
     Raises InvalidRequest, TooLarge, StateConflict.
     """
     check_new_file(account, new.purpose, size)
+    part_bytes = _part_bytes(size) if parts is None else _equal_part_bytes(size, parts)
     file_id = reserve_id(
         FILE,
         account_id=account.id,
@@ -57,6 +70,7 @@ def begin_file(
             "purpose": new.purpose,
             "expires_after": new.expires_after,
             "bytes": size,
+            **({} if parts is None else {"parts": parts}),
         },
         clock=clock,
         idempotency=idempotency,
@@ -64,7 +78,6 @@ def begin_file(
     file = already_made(account.id, file_id, files) if idempotency_key else None
     if file is None:
         file = _add_pending(account, new, size, file_id, clock, multipart, changes, files)
-    part_bytes = _part_bytes(size)
     multipart_id = file.multipart_id if file.status is FileStatus.PENDING else None
     numbers = range(1, max(1, -(-size // part_bytes)) + 1) if multipart_id else ()
     return BegunFile(
@@ -101,6 +114,19 @@ def _add_pending(
     if file.multipart_id != multipart_id:
         multipart.abort(key, multipart_id)
     return file
+
+
+def _equal_part_bytes(size: int, parts: int) -> int:
+    """Raises InvalidRequest where S3 would refuse such parts."""
+    part_bytes = -(-size // parts)
+    if part_bytes > PART_BYTES_MAX or (parts > 1 and part_bytes < PART_BYTES_MIN):
+        raise InvalidRequest(
+            f"{parts} parts of {size:,} bytes are {part_bytes:,} bytes each; "
+            f"a part has {PART_BYTES_MIN:,} to {PART_BYTES_MAX:,} bytes.",
+            param="num_parts",
+            code="invalid_parts",
+        )
+    return part_bytes
 
 
 def _part_bytes(size: int) -> int:

@@ -42,6 +42,13 @@ def test_a_part_url_binds_part_and_upload_and_asks_for_no_checksum(aws: Aws) -> 
     assert not [name for name in query if "checksum" in name.lower()]
 
 
+def test_an_upload_url_takes_a_put_with_no_header_but_its_host(aws: Aws) -> None:
+    query = parse_qs(urlsplit(aws.presigner.upload_url("files/a/f", 900)).query)
+    assert query["X-Amz-SignedHeaders"] == ["host"]
+    assert query["X-Amz-Expires"] == ["900"]
+    assert not [name for name in query if "checksum" in name.lower()]
+
+
 def test_an_endpoint_of_ones_own_has_the_bucket_in_the_path(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,6 +227,16 @@ def test_a_client_uploads_parts_to_their_urls(world: World, prefix: str) -> None
     assert ports.reader.read(key) == b"".join(parts)
 
 
+def test_a_client_puts_a_whole_object_at_its_url_and_again(world: World, prefix: str) -> None:
+    key, ports = prefix + "größe + 1%.jsonl", world.ports
+    url = ports.presigner.upload_url(key, 600)
+    for body in (b"first", b"the second one", b""):
+        etag = world.upload(url, body).strip('"')
+        info = ports.reader.head(key)
+        assert (info.bytes, info.etag) == (len(body), etag)
+        assert ports.reader.read(key) == body
+
+
 def test_a_client_downloads_by_url(world: World, prefix: str) -> None:
     world.ports.writer.put(prefix + "out put.jsonl", b"results")
     url = world.ports.presigner.download_url(prefix + "out put.jsonl", 600, 'a"b\r\nc/ü.jsonl')

@@ -67,5 +67,9 @@ class Multipart(Protocol):
 
 
 class Presigner(Protocol):
+    def upload_url(self, key: str, seconds: int) -> str:
+        """Takes a PUT of the whole object, at most 5 GiB, with no header that must be sent."""
+        ...
+
     def download_url(self, key: str, seconds: int, filename: str) -> str: ...
     def part_url(self, key: str, multipart_id: str, number: int, seconds: int) -> str: ...

@@ -35,16 +35,16 @@ def _printable(name: str) -> str:
 Filename = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ExpiresAfter(_Body):
+class ExpiresAfter(Body):
     anchor: Literal["created_at"]
     seconds: Annotated[int, Field(ge=EXPIRES_SECONDS_MIN, le=EXPIRES_SECONDS_MAX)]
 
 
-class CreateFileForm(_Body):
+class CreateFileForm(Body):
     """The fields beside `file`, and its name."""
 
     filename: Filename
@@ -75,7 +75,7 @@ class PartForm(TypedDict):
     data: _Binary
 
 
-class BeginFileBody(_Body):
+class BeginFileBody(Body):
     """A file that goes straight to S3; `bytes` is its size."""
 
     filename: Filename
@@ -84,16 +84,16 @@ class BeginFileBody(_Body):
     expires_after: ExpiresAfter | None = None
 
 
-class FilePart(_Body):
+class FilePart(Body):
     part_number: Annotated[int, Field(ge=1, le=PARTS_MAX)]
     etag: Word
 
 
-class CompleteFileBody(_Body):
+class CompleteFileBody(Body):
     parts: Annotated[Sequence[FilePart], Field(min_length=1, max_length=PARTS_MAX)]
 
 
-class CreateUploadBody(_Body):
+class CreateUploadBody(Body):
     filename: Filename
     purpose: Word
     bytes: Annotated[int, Field(ge=0, le=FILE_BYTES_CEILING)]
@@ -101,12 +101,12 @@ class CreateUploadBody(_Body):
     expires_after: ExpiresAfter | None = None
 
 
-class CompleteUploadBody(_Body):
+class CompleteUploadBody(Body):
     part_ids: Annotated[Sequence[Id], Field(max_length=PARTS_MAX)]
     md5: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")] | None = None
 
 
-class CreateBatchBody(_Body):
+class CreateBatchBody(Body):
     input_file_id: Id
     endpoint: Word
     completion_window: Word
@@ -124,7 +124,7 @@ class CreateBatchBody(_Body):
     on_invalid: Literal["fail", "skip"] = "fail"
 
 
-BodyT = TypeVar("BodyT", bound=_Body)
+BodyT = TypeVar("BodyT", bound=Body)
 
 
 def parse_json(model: type[BodyT], body: bytes) -> BodyT:
@@ -138,7 +138,7 @@ def parse_json(model: type[BodyT], body: bytes) -> BodyT:
     if not isinstance(fields, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_json")
     given = {name: value for name, value in fields.items() if value is not None}
-    return _check(model, given, strict=True)
+    return check_body(model, given, strict=True)
 
 
 def parse_fields(fields: Mapping[str, str], filename: str) -> CreateFileForm:
@@ -150,10 +150,11 @@ def parse_fields(fields: Mapping[str, str], filename: str) -> CreateFileForm:
             nested.setdefault(outer, {})[inner[:-1]] = value
         else:
             nested[name] = value
-    return _check(CreateFileForm, nested, strict=False)
+    return check_body(CreateFileForm, nested, strict=False)
 
 
-def _check(model: type[BodyT], fields: Mapping[str, Any], *, strict: bool) -> BodyT:
+def check_body(model: type[BodyT], fields: Mapping[str, Any], *, strict: bool) -> BodyT:
+    """The fields, checked; those of a form (`strict=False`) are text. Raises InvalidRequest."""
     try:
         return model.model_validate(fields, strict=strict)
     except ValidationError as error:

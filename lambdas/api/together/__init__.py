@@ -1,0 +1,1 @@
+"""Together's routes under `/together/v1`."""

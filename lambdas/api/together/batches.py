@@ -1,0 +1,111 @@
+"""`/together/v1/batches`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from aws_lambda_powertools.event_handler import Response
+
+from lambdas.api.call import TOGETHER, Call, Route, json_response
+from lambdas.api.ports import Ports
+from offpeak.core.batch import Batch
+from offpeak.steps.cancel_batch import cancel_batch
+from offpeak.steps.create_batch import NewBatch, create_batch
+from offpeak.steps.show_batch import show_batch
+from offpeak.wire.openai.bodies import parse_json
+from offpeak.wire.openai.listing import parse_listing
+from offpeak.wire.together.answers import CreatedJob, JobsQuery, TogetherJob
+from offpeak.wire.together.bodies import CreateJobBody
+from offpeak.wire.together.objects import render_job
+
+LIST_JOBS = 100
+LIST_JOBS_MAX = 1_000
+BATCHES = "/together/v1/batches"
+
+
+class TogetherBatchRoutes:
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route(
+                "POST", BATCHES, self.create, accents=TOGETHER, reserves=True, takes=CreateJobBody,
+                gives=CreatedJob, summary="Create a batch of an uploaded file.",
+            ),
+            Route(
+                "GET", BATCHES, self.list, accents=TOGETHER, query=JobsQuery,
+                gives=list[TogetherJob], summary="List the account's batches, newest first.",
+            ),
+            Route(
+                "GET", f"{BATCHES}/<batch_id>", self.show, accents=TOGETHER, gives=TogetherJob,
+                summary="Show a batch as it is now.",
+            ),
+            Route(
+                "POST", f"{BATCHES}/<batch_id>/cancel", self.cancel, accents=TOGETHER,
+                gives=TogetherJob, summary="Cancel a batch; what was done is kept.",
+            ),
+        )  # fmt: skip
+
+    def create(self, call: Call) -> Response[str]:
+        ports = self._ports
+        body = parse_json(CreateJobBody, call.body)
+        batch = create_batch(
+            call.account,
+            NewBatch(
+                input_file_id=body.input_file_id,
+                endpoint=body.endpoint,
+                completion_window=body.completion_window,
+                accent="together",
+            ),
+            idempotency_key=call.idempotency_key,
+            clock=ports.clock,
+            writer=ports.writer,
+            changes=ports.changes,
+            files=ports.files,
+            batches=ports.batches,
+            idempotency=ports.idempotency,
+            workflows=ports.workflows,
+            announcements=ports.announcements,
+            catalogue=ports.catalogue,
+        )
+        return json_response({"job": self._render(batch), "warning": _warning(body)})
+
+    def list(self, call: Call) -> Response[str]:
+        """A bare array, as Together's clients expect it."""
+        listing = parse_listing(call.query, limit_default=LIST_JOBS, limit_max=LIST_JOBS_MAX)
+        page = self._ports.batches.list(call.account.id, limit=listing.limit, after=listing.after)
+        return json_response(json.dumps([self._render(batch) for batch in page.rows]))
+
+    def show(self, call: Call, batch_id: str) -> Response[str]:
+        return json_response(self._render(self._ports.batches.get(call.account.id, batch_id)))
+
+    def cancel(self, call: Call, batch_id: str) -> Response[str]:
+        ports = self._ports
+        batch = cancel_batch(
+            call.account.id,
+            batch_id,
+            clock=ports.clock,
+            batches=ports.batches,
+            runs=ports.runs,
+            shards=ports.shards,
+            changes=ports.changes,
+            workflows=ports.workflows,
+            dispatches=ports.dispatches,
+        )
+        return json_response(self._render(batch))
+
+    def _render(self, batch: Batch) -> TogetherJob:
+        ports = self._ports
+        shown = show_batch(batch, reader=ports.reader, runs=ports.runs, shards=ports.shards)
+        return render_job(batch, counts=shown.counts, errors=shown.errors)
+
+
+def _warning(body: CreateJobBody) -> str:
+    warnings = []
+    if body.model_id is not None:
+        warnings.append("'model_id' has no effect: each line names its model.")
+    if body.priority is not None:
+        warnings.append("'priority' has no effect: batches go by their completion window.")
+    return " ".join(warnings)
