@@ -19,6 +19,7 @@ from aws_cdk import aws_sqs as sqs
 
 from infra.stage import Stage
 from infra.storage import TABLES
+from offpeak.core.ports.metrics import NAMESPACE
 
 PROCESS_BATCH = "process-batch"
 ROW_READS = ["dynamodb:GetItem", "dynamodb:Query"]
@@ -41,6 +42,7 @@ class Access:
     answers_batches: bool = False
     invokes_endpoints: bool = False
     announces: bool = False
+    publishes_metrics: bool = False
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ ACCESS: Mapping[str, Access] = {
         starts_batches=True,
         answers_batches=True,
     ),
+    "measure_pools": Access(reads=("runs", "shards"), publishes_metrics=True),
 }
 
 # The container. Its orders come by invocation and its reports go back by SageMaker.
@@ -231,6 +234,13 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
         )
     if access.announces:
         yield _allow(["events:PutEvents"], resources.event_bus.event_bus_arn)
+    if access.publishes_metrics:
+        # Metrics have no ARN; their namespace is what a policy can hold on to.
+        yield iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
+        )
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:

@@ -19,10 +19,12 @@ from infra.access import PROCESS_BATCH, Resources
 from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
 from infra.stage import Stage
+from offpeak.core.ports.metrics import MEASURE_SECONDS
 
 RECEIVES_MAX = 5
 SWEEP_MINUTES = 1
 EXPIRY_MINUTES = 5
+MEASURE_MINUTES = MEASURE_SECONDS // 60
 DEAD_DAYS = 14
 # Who asks for dispatch has just changed a row, and the dispatcher reads an index that follows a moment later.
 INDEX_LAG_SECONDS = 1
@@ -42,6 +44,7 @@ SIZES: Mapping[str, Size] = {
     "fail_batch": Size(memory_mb=256, timeout_seconds=60),
     "sweep": Size(memory_mb=512, timeout_seconds=55),  # the next sweep starts after 60
     "expire_files": Size(memory_mb=512, timeout_seconds=240),
+    "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
 }
 
 
@@ -123,7 +126,10 @@ class Lifecycle(Construct):
         line_bytes_max: int,
     ) -> None:
         super().__init__(scope, id)
-        settings = {"validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)}}
+        settings = {
+            "validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)},
+            "measure_pools": {"OFFPEAK_POOLS": ",".join(resources.pools)},
+        }
         self.functions = {
             folder: Function(
                 self,
@@ -141,6 +147,7 @@ class Lifecycle(Construct):
         self._listen("complete_shard", queues.shard_ended)
         self._every(resources.stage, "sweep", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
+        self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
 
     def _state_machine(self, stage: Stage) -> sfn.StateMachine:
         name = stage.named(PROCESS_BATCH)

@@ -23,6 +23,7 @@ from offpeak.aws.dispatches import SqsDispatches
 from offpeak.aws.endpoints import SageMakerEndpoints
 from offpeak.aws.files import DynamoFiles
 from offpeak.aws.idempotency import DynamoIdempotency
+from offpeak.aws.metrics import CloudWatchMetrics
 from offpeak.aws.objects import S3Multipart, S3Presigner, S3Reader, S3Writer
 from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
@@ -132,6 +133,12 @@ class Aws:
         with self._lock:
             client = self._session.client("events", config=_config(read_seconds=10))
         return EventBridgeAnnouncements(client, self._setting("OFFPEAK_EVENT_BUS"))
+
+    @cached_property
+    def metrics(self) -> CloudWatchMetrics:
+        with self._lock:
+            client = self._session.client("cloudwatch", config=_config(read_seconds=10))
+        return CloudWatchMetrics(client, self._setting("OFFPEAK_STAGE"))
 
     def _table(self, name: str) -> Table:
         return Table(self._dynamodb, self._table_name(name))

@@ -1,4 +1,4 @@
-"""What would leave for Step Functions, SQS, SageMaker and EventBridge, written down instead."""
+"""What would leave for Step Functions, SQS, SageMaker, EventBridge and CloudWatch, written down instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from offpeak.core.batch import Batch
 from offpeak.core.errors import TooLarge
-from offpeak.core.ports import ORDER_BYTES_MAX, PAYLOAD_BYTES_MAX
+from offpeak.core.ports import ORDER_BYTES_MAX, PAYLOAD_BYTES_MAX, PoolMeasure
 
 
 class MemoryWorkflows:
@@ -79,3 +79,15 @@ class MemoryAnnouncements:
     def announce(self, kind: str, batch: Batch) -> None:
         with self._lock:
             self.announced.append((kind, batch))
+
+
+class MemoryMetrics:
+    """`published` are the measures, in order."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.published: list[PoolMeasure] = []
+
+    def publish(self, *measures: PoolMeasure) -> None:
+        with self._lock:
+            self.published.extend(measures)

@@ -9,6 +9,7 @@ from offpeak.memory.effects import (
     MemoryAnnouncements,
     MemoryDispatches,
     MemoryEndpoints,
+    MemoryMetrics,
     MemoryWorkflows,
 )
 from offpeak.memory.objects import (
@@ -53,3 +54,4 @@ class Memory:
         self.dispatches = MemoryDispatches(lock)
         self.endpoints = MemoryEndpoints(lock)
         self.announcements = MemoryAnnouncements(lock)
+        self.metrics = MemoryMetrics(lock)

@@ -6,8 +6,9 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from offpeak.local.emulator import Emulator
 from tests.contract.worlds import Announced, Invoked, Ports
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef
     from mypy_boto3_dynamodb.type_defs import (
         AttributeDefinitionTypeDef,
         CreateTableInputTypeDef,
@@ -119,6 +121,7 @@ class AwsWorld:
         self.sqs = session.client("sqs")
         self.sfn = session.client("stepfunctions")
         self.events = session.client("events")
+        self.cloudwatch = session.client("cloudwatch")
         self.recording = endpoints
         self.name = name
         session.client("s3").create_bucket(Bucket=f"contract-{name}")
@@ -133,6 +136,7 @@ class AwsWorld:
             "OFFPEAK_DISPATCH_QUEUE_URL": self.dispatch_url,
             "OFFPEAK_ENDPOINT_PREFIX": f"contract-{name}-",
             "OFFPEAK_EVENT_BUS": self._make_bus(),
+            "OFFPEAK_STAGE": f"contract-{name}",
             **{f"OFFPEAK_TABLE_{t.upper()}": self.table_name(t) for t in TABLES},
         }
         self.aws = Aws(self.environment)
@@ -195,6 +199,27 @@ class AwsWorld:
                     event["detail-type"], detail["batch_id"], detail["account_id"], detail["status"]
                 )
         return self._announced[batch.id]
+
+    def measured(self, pool: str) -> Mapping[str, Sequence[float]]:
+        dimensions: list[DimensionTypeDef] = [
+            {"Name": "Stage", "Value": f"contract-{self.name}"},
+            {"Name": "Pool", "Value": pool},
+        ]
+        listed = self.cloudwatch.list_metrics(
+            Namespace="Offpeak", Dimensions=[{"Name": "Pool", "Value": pool}]
+        )
+        return {
+            m["MetricName"]: self._values(m["MetricName"], dimensions) for m in listed["Metrics"]
+        }
+
+    def _values(self, name: str, dimensions: list[DimensionTypeDef]) -> list[float]:
+        now = datetime.now(UTC)
+        found = self.cloudwatch.get_metric_statistics(
+            Namespace="Offpeak", MetricName=name, Dimensions=dimensions, Period=60,
+            StartTime=now - timedelta(hours=2), EndTime=now + timedelta(minutes=2),
+            Statistics=["Maximum"],
+        )  # fmt: skip
+        return sorted(point["Maximum"] for point in found["Datapoints"])
 
     def upload(self, url: str, body: bytes) -> str:
         answer = httpx.put(url, content=body, timeout=60)

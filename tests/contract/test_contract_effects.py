@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from offpeak.core.batch import BatchStatus
 from offpeak.core.errors import TooLarge
 from offpeak.core.ids import ACCOUNT, BATCH
-from offpeak.core.ports import ORDER_BYTES_MAX, PAYLOAD_BYTES_MAX
+from offpeak.core.ports import ORDER_BYTES_MAX, PAYLOAD_BYTES_MAX, PoolMeasure
 from tests.contract import rows
 from tests.contract.worlds import Announced, Invoked, World
 
@@ -70,3 +71,39 @@ def test_an_ended_batch_is_announced(world: World) -> None:
     assert world.announced(batch) == Announced(
         "batch.completed", batch.id, batch.account_id, "completed"
     )
+
+
+def test_a_busy_pool_is_measured_by_four_metrics_and_an_idle_one_by_one(world: World) -> None:
+    busy, idle, calm = rows.fresh("p"), rows.fresh("p"), rows.fresh("p")
+    now = int(time.time())
+    world.ports.metrics.publish(
+        PoolMeasure(
+            pool=busy, measured_at=now, waiting_shards=7, oldest_wait_seconds=90,
+            least_slack_seconds=-30, failed_shards=2,
+        ),
+        PoolMeasure(pool=idle, measured_at=now),
+        PoolMeasure(pool=calm, measured_at=now, waiting_shards=1),
+    )  # fmt: skip
+    assert world.measured(busy) == {
+        "WaitingShards": [7], "OldestWaitSeconds": [90], "LeastSlackSeconds": [-30],
+        "FailedShards": [2],
+    }  # fmt: skip
+    assert world.measured(idle) == {"WaitingShards": [0]}
+    assert "LeastSlackSeconds" not in world.measured(calm)
+
+
+def test_more_measures_than_one_call_takes_are_all_published(world: World) -> None:
+    now = int(time.time())
+    pools = [rows.fresh("p") for _ in range(251)]
+    world.ports.metrics.publish(
+        *(
+            PoolMeasure(pool=pool, measured_at=now, waiting_shards=1, least_slack_seconds=1)
+            for pool in pools
+        )
+    )  # 1,004 data
+    assert set(world.measured(pools[0])) == set(world.measured(pools[-1]))
+    assert len(world.measured(pools[-1])) == 4
+
+
+def test_nothing_measured_is_nothing_published(world: World) -> None:
+    world.ports.metrics.publish()

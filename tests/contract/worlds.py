@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ from offpeak.core.ports import (
     Endpoints,
     Files,
     Idempotency,
+    Metrics,
     Multipart,
     Presigner,
     Reader,
@@ -60,6 +63,8 @@ class Ports(Protocol):
     def endpoints(self) -> Endpoints: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def metrics(self) -> Metrics: ...
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,10 @@ class World(Protocol):
 
     def invoked(self, pool: str) -> list[Invoked]: ...
     def announced(self, batch: Batch) -> Announced: ...
+    def measured(self, pool: str) -> Mapping[str, Sequence[float]]:
+        """What was published of a pool: values by metric, in ascending order."""
+        ...
+
     def upload(self, url: str, body: bytes) -> str:
         """What a client does with a part's URL; its ETag."""
         ...
@@ -138,6 +147,14 @@ class MemoryWorld:
             pair for pair in self.memory.announcements.announced if pair[1].id == batch.id
         ]
         return Announced(kind, seen.id, seen.account_id, seen.status)
+
+    def measured(self, pool: str) -> Mapping[str, Sequence[float]]:
+        values: dict[str, list[float]] = defaultdict(list)
+        for measure in self.memory.metrics.published:
+            for name, value in measure.values.items():
+                if measure.pool == pool:
+                    values[name].append(value)
+        return {name: sorted(found) for name, found in values.items()}
 
     def upload(self, url: str, body: bytes) -> str:
         return self.memory.presigner.put(url, body)

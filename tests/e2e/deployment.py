@@ -48,19 +48,25 @@ def make_caller(cloud: LocalCloud, aws: Aws, name: str) -> Caller:
 
 def call_function(cloud: LocalCloud, name: str, event: Mapping[str, Any]) -> Any:
     """Calls a deployed function and waits for its answer."""
-    client = boto3.client(
-        "lambda",
-        endpoint_url=cloud.aws_endpoint_url,
-        aws_access_key_id=cloud.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=cloud.environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=cloud.environment["AWS_REGION"],
-    )
-    answer = client.invoke(
+    answer = _client(cloud, "lambda").invoke(
         FunctionName=f"offpeak-{STAGE}-{name}", Payload=json.dumps(event).encode()
     )
     payload = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, payload
     return payload
+
+
+def measured_pools(cloud: LocalCloud) -> set[str]:
+    """The pools that CloudWatch has `WaitingShards` of."""
+    listed = _client(cloud, "cloudwatch").list_metrics(
+        Namespace="Offpeak", MetricName="WaitingShards"
+    )
+    return {
+        dimension["Value"]
+        for metric in listed["Metrics"]
+        for dimension in metric["Dimensions"]
+        if dimension["Name"] == "Pool"
+    }
 
 
 def sweeping(cloud: LocalCloud) -> Callable[[], None]:
@@ -80,3 +86,12 @@ def let_the_window_pass(aws: Aws, account_id: str, batch_id: str) -> None:
             continue
         return
     raise AssertionError(f"{batch_id} changed ten times while it was read")
+
+
+def _client(cloud: LocalCloud, service: str) -> Any:
+    environment = cloud.environment
+    return boto3.Session(
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_REGION"],
+    ).client(service, endpoint_url=cloud.aws_endpoint_url)  # type: ignore[call-overload]

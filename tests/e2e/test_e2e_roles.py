@@ -13,7 +13,13 @@ from offpeak.core.errors import NotFound
 from offpeak.core.ports import PART_BYTES_MIN, Save
 from offpeak.local.cloud import LocalCloud
 from tests.e2e import sdks
-from tests.e2e.deployment import call_function, connect, let_the_window_pass, make_caller
+from tests.e2e.deployment import (
+    call_function,
+    connect,
+    let_the_window_pass,
+    make_caller,
+    measured_pools,
+)
 from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import (
     assert_each_once_in_input_order,
@@ -106,3 +112,8 @@ def test_large_results_are_joined_and_a_file_goes_with_its_bytes(guarded: LocalC
         aws.reader.head(output.key)
     with pytest.raises(NotFound):
         aws.files.get(caller.account_id, output.id)
+
+
+def test_a_pool_is_measured_by_the_function_that_may_publish(guarded: LocalCloud) -> None:
+    call_function(guarded, "measure-pools", {})
+    assert "tiny-chat" in measured_pools(guarded)

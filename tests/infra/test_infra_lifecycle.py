@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.lifecycle import SIZES
+from offpeak.core.catalogue import Catalogue
 from tests.infra.synthesised import Synthesised
 
 ENVIRONMENT_BYTES_MAX = 4_096
@@ -113,9 +114,18 @@ def test_both_topics_deliver_sagemakers_own_words_to_one_queue(prod: Synthesised
 
 
 def test_the_sweep_runs_every_minute_and_ends_before_the_next(prod: Synthesised) -> None:
-    rule = _only(prod, "AWS::Events::Rule", ScheduleExpression="rate(1 minute)")
+    rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-sweep")
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
     assert "Sweep" in rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
     assert SIZES["sweep"].timeout_seconds < 60
+
+
+def test_deployed_pools_are_measured_every_minute(prod: Synthesised, catalogue: Catalogue) -> None:
+    rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-measure-pools")
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    function = _functions(prod, "lifecycle")["offpeak-prod-measure-pools"]
+    pools = function["Environment"]["Variables"]["OFFPEAK_POOLS"].split(",")
+    assert pools == [model.pool for model in catalogue.models]
 
 
 def test_only_tls_reaches_queues_and_topics_in_prod(prod: Synthesised, local: Synthesised) -> None:

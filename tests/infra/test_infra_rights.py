@@ -26,6 +26,7 @@ REASONS = {
 }
 # Actions that AWS lets nobody narrow to a resource.
 UNSCOPED = {
+    "cloudwatch:PutMetricData",  # narrowed by its namespace
     "ecr:GetAuthorizationToken",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
@@ -58,6 +59,7 @@ NEEDS = {
     "dispatches": lambda a: a.asks_dispatch,
     "endpoints": lambda a: a.invokes_endpoints,
     "announcements": lambda a: a.announces,
+    "metrics": lambda a: a.publishes_metrics,
 }
 RIGHTLESS = {"clock", "catalogue"}
 
@@ -160,6 +162,19 @@ def test_only_the_dispatcher_invokes_and_only_our_endpoints(prod: Synthesised) -
         "offpeak-prod-qwen2-5-7b-instruct", "offpeak-prod-phi-4",
         "offpeak-prod-qwen3-embedding-0-6b",
     }  # fmt: skip
+
+
+def test_metrics_are_put_in_our_namespace_only(prod: Synthesised) -> None:
+    putting = [
+        statement
+        for template in prod.templates.values()
+        for policy in template.find_resources("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "cloudwatch:PutMetricData" in statement["Action"]
+    ]
+    assert [s["Condition"] for s in putting] == [
+        {"StringEquals": {"cloudwatch:namespace": "Offpeak"}}
+    ]
 
 
 def _bound_ports(folder: str) -> set[str]:

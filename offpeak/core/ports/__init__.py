@@ -12,6 +12,7 @@ from offpeak.core.ports.effects import (
     Endpoints,
     Workflows,
 )
+from offpeak.core.ports.metrics import Metrics, PoolMeasure
 from offpeak.core.ports.objects import (
     PART_BYTES_MAX,
     PART_BYTES_MIN,
@@ -57,9 +58,11 @@ __all__ = [
     "Endpoints",
     "Files",
     "Idempotency",
+    "Metrics",
     "Multipart",
     "ObjectInfo",
     "Page",
+    "PoolMeasure",
     "Presigner",
     "Reader",
     "Row",

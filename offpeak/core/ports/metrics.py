@@ -1,0 +1,63 @@
+"""What a pool's instances are scaled by, and what its operator is told (CloudWatch).
+
+Four metrics a pool, under the dimensions `Stage` and `Pool`, one datum each a minute:
+
+    WaitingShards      shards        that wait for an instance or hold one: those that ready runs have never dispatched,
+                                     and all open ones. Zero means that no instance has anything to do. Always published
+    OldestWaitSeconds  seconds       since the oldest run was planned that has a shard which no worker holds: never
+                                     dispatched, dispatched and not claimed, or waiting for another try
+    LeastSlackSeconds  seconds       until the earliest deadline of a run that has a shard never dispatched or open;
+                                     negative once it has passed. Runs that are closing don't count: they are ending
+    FailedShards       attempts      that failed, of the shards that are open now: it rises with each failure, and what
+                                     a shard has added goes when the shard ends
+
+The last three are published only while `WaitingShards` is over zero (and `LeastSlackSeconds` while a run has a deadline
+to miss), so that an idle pool costs one metric. No datum of theirs means that nothing waits. No datum of
+`WaitingShards` means that nobody measured: a pool must not shrink on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+NAMESPACE = "Offpeak"
+STAGE_DIMENSION, POOL_DIMENSION = "Stage", "Pool"
+WAITING_SHARDS = "WaitingShards"
+OLDEST_WAIT_SECONDS = "OldestWaitSeconds"
+LEAST_SLACK_SECONDS = "LeastSlackSeconds"
+FAILED_SHARDS = "FailedShards"
+MEASURE_SECONDS = 60
+"""How often each pool is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMeasure:
+    """One pool at `measured_at` (seconds since the epoch). `least_slack_seconds` is None when no deadline can be
+    missed."""
+
+    pool: str
+    measured_at: int
+    waiting_shards: int = 0
+    oldest_wait_seconds: int = 0
+    least_slack_seconds: int | None = None
+    failed_shards: int = 0
+
+    @property
+    def values(self) -> dict[str, int]:
+        """What is published, by the metric's name."""
+        if self.waiting_shards == 0:
+            return {WAITING_SHARDS: 0}
+        slack = self.least_slack_seconds
+        return {
+            WAITING_SHARDS: self.waiting_shards,
+            OLDEST_WAIT_SECONDS: self.oldest_wait_seconds,
+            FAILED_SHARDS: self.failed_shards,
+            **({LEAST_SLACK_SECONDS: slack} if slack is not None else {}),
+        }
+
+
+class Metrics(Protocol):
+    def publish(self, *measures: PoolMeasure) -> None:
+        """Each measure's values. Publishing a measure twice does no harm as long as a reader takes maxima."""
+        ...

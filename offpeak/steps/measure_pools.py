@@ -1,0 +1,81 @@
+"""Measures every minute how much work each pool has, from the two indexes that dispatching reads too.
+
+A pool that can't be measured is left out of what is published: no datum is better than a zero, on which it would be
+put to sleep with its work undone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+
+from offpeak.core.errors import NotFound, Unavailable
+from offpeak.core.ports import Clock, Metrics, PoolMeasure, Runs, Shards
+from offpeak.core.run import Run, RunStatus
+from offpeak.core.shard import Shard, ShardStatus
+
+logger = logging.getLogger(__name__)
+RUNS_READ_MAX = 100
+"""Runs read one by one for a pool's open shards, beside those that come by the index. With more of them in flight the
+rest is not looked at for waits and slacks; the counts are always whole."""
+
+
+def measure_pools(
+    pools: Collection[str], *, clock: Clock, runs: Runs, shards: Shards, metrics: Metrics
+) -> Sequence[PoolMeasure]:
+    """What was published. Raises Unavailable when it could not be published, or no pool be measured."""
+    measures = list(_measured(pools, int(clock.now()), runs, shards))
+    if pools and not measures:
+        raise Unavailable("No pool could be measured.")
+    metrics.publish(*measures)
+    return measures
+
+
+def _measured(
+    pools: Collection[str], now: int, runs: Runs, shards: Shards
+) -> Iterator[PoolMeasure]:
+    for pool in pools:
+        try:
+            yield _measure(pool, now, runs, shards)
+        except Unavailable as error:
+            logger.error("pool %s is not measured: %s", pool, error)
+
+
+def _measure(pool: str, now: int, runs: Runs, shards: Shards) -> PoolMeasure:
+    """Ready runs are read first: a shard that is dispatched between the two reads is counted twice. Indexes lag, so one
+    may still be in neither for a moment; who scales in on zeros waits for many."""
+    ready = runs.ready(pool)
+    open_shards = shards.open(pool)
+    never_dispatched = sum(run.shards - run.cursor for run in ready)
+    its_run = {run.id: run for run in ready}
+    for run in _runs_of(open_shards, set(its_run), runs):
+        its_run[run.id] = run
+    idle = {run.id for run in ready} | {
+        _run_id(shard) for shard in open_shards if shard.status is not ShardStatus.CLAIMED
+    }
+    deadlines = [r.deadline for r in its_run.values() if r.status is not RunStatus.CLOSING]
+    return PoolMeasure(
+        pool=pool,
+        measured_at=now,
+        waiting_shards=never_dispatched + len(open_shards),
+        oldest_wait_seconds=max(
+            (max(0, now - run.created_at) for run in its_run.values() if run.id in idle), default=0
+        ),
+        least_slack_seconds=min(deadlines) - now if deadlines else None,
+        failed_shards=sum(shard.failures for shard in open_shards),
+    )
+
+
+def _runs_of(open_shards: Sequence[Shard], known: set[str], runs: Runs) -> Iterator[Run]:
+    """The runs of these shards that aren't known, each once."""
+    places = {(s.batch_id, s.run) for s in open_shards if _run_id(s) not in known}
+    for batch_id, number in islice(sorted(places), RUNS_READ_MAX):
+        try:
+            yield runs.get(batch_id, number)
+        except NotFound:
+            logger.warning("run %s.%d of an open shard is not there", batch_id, number)
+
+
+def _run_id(shard: Shard) -> str:
+    return f"{shard.batch_id}.{shard.run}"
