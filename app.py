@@ -6,6 +6,7 @@
     deploy         which of its models get a pool: ids, aliases or pools, comma-separated, or "all"
                    (default: a small chat model and a small embedding model, both open)
     line_bytes_max the longest request line that is taken (default 1,000,000; a line's body goes to the engine whole)
+    hub_token_secret   the Secrets Manager secret (name or ARN) whose text is a token of the hub, for gated models
     target         whom the Lambda layer is built for: lambda (default), or host (this machine, this Python)
 
 With the CLI, give `-c stage=prod`. A plain `python app.py` takes the same as JSON in CDK_CONTEXT_JSON, and writes to
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -39,6 +41,7 @@ from infra.stacks import (
     StorageStack,
 )
 from infra.stage import Stage, StageError, parse_stages, stage_named
+from offpeak.core.base_image import PIN_FILE, BaseImageError, parse_base_image
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 from offpeak.core.fit import check_fit
 
@@ -57,9 +60,11 @@ def add_stacks(
     stage: Stage,
     models: Sequence[Model],
     bundles: Bundles,
+    hub_token_secret: str | None = None,
     line_bytes_max: int = LINE_BYTES_MAX_DEFAULT,
 ) -> None:
-    """Every stack of a stage that serves `models`."""
+    """Every stack of a stage that serves `models`. Raises BaseImageError for a broken pin of the worker's image."""
+    base_image = parse_base_image((ROOT / PIN_FILE).read_text())
     storage = StorageStack(app, stage=stage).storage
     lifecycle = LifecycleStack(
         app,
@@ -77,6 +82,8 @@ def add_stacks(
             resources=lifecycle.resources,
             notices=lifecycle.notices,
             bundles=bundles,
+            base_image=base_image,
+            hub_token_secret=hub_token_secret,
         )
     if not stage.emulated:
         MonitoringStack(
@@ -131,6 +138,13 @@ def choose_line_bytes_max(text: str) -> int:
     raise ContextError(f"line_bytes_max={text}: give 1 to {LINE_BYTES_MAX_MOST} bytes.")
 
 
+def choose_secret(text: str) -> str | None:
+    """A Secrets Manager secret by its name or ARN; empty is none. Raises ContextError."""
+    if not text or re.fullmatch(r"arn:[^*?\s]+:secret:[^*?\s]+|[A-Za-z0-9/_+=.@-]{1,512}", text):
+        return text or None
+    raise ContextError(f"hub_token_secret={text}: give the secret's name, or its ARN.")
+
+
 def choose_target(name: str) -> Target:
     for target in get_args(Target):
         if name == target:
@@ -152,6 +166,7 @@ def main() -> None:
         app,
         stage=stage,
         models=models,
+        hub_token_secret=choose_secret(read_context(app, "hub_token_secret", "")),
         line_bytes_max=choose_line_bytes_max(
             read_context(app, "line_bytes_max", str(LINE_BYTES_MAX_DEFAULT))
         ),
@@ -165,5 +180,12 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (BundleFailed, CatalogueError, ContextError, StageError, UnfitModel) as error:
+    except (
+        BaseImageError,
+        BundleFailed,
+        CatalogueError,
+        ContextError,
+        StageError,
+        UnfitModel,
+    ) as error:
         sys.exit(f"app.py: {error}")

@@ -17,9 +17,12 @@ from offpeak.core.catalogue import Model
 
 VARIANT = "AllTraffic"
 AMI = "al2023-ami-sagemaker-inference-gpu-4-1"  # the one whose driver runs CUDA 13
-STARTUP_SECONDS_MAX = (
-    3_600  # SageMaker's most: a large model's weights come from afar before the first ping
+PROVISION_SECONDS_MAX = (
+    1_800  # to find an instance of any of the pool's types, before it counts as failed
 )
+# After an update the old instances stay for a shard's longest planned time, and then get SIGTERM like any that leaves.
+# What they still hold goes on elsewhere from its checkpoints.
+OLD_FLEET_SECONDS = 900
 INSTANCE_TYPES_MAX = 5  # that one variant takes
 ENDPOINT_NAME_CHARS_MAX = 63
 S3_SCHEME = "s3://"
@@ -30,7 +33,13 @@ class UnfitModel(ValueError):
 
 
 class Pool(Construct):
-    """Weights in S3 (`source = "s3://…"`) are mounted by SageMaker; any other source the container loads itself."""
+    """Weights in S3 (`source = "s3://…"`) are mounted by SageMaker; any other source the container loads itself, with
+    the token in the secret `hub_token_secret` (a name or an ARN) where one is given.
+
+    Model and endpoint configuration have no names of their own: neither can be changed in place, so CloudFormation
+    makes new ones under new names, moves the endpoint over, and lets the old ones go when that has worked. The
+    endpoint's name stays, and so does its variant's: that is what scaling and safe updates hold on to.
+    """
 
     def __init__(
         self,
@@ -42,11 +51,19 @@ class Pool(Construct):
         resources: Resources,
         success: sns.ITopic,
         failure: sns.ITopic,
+        hub_token_secret: str | None = None,
     ) -> None:
         super().__init__(scope, id)
         name = resources.stage.named(model.pool)
+        secret = None if model.source.startswith(S3_SCHEME) else hub_token_secret
         _check(model, name)
         self.role = self._role(name, model, image, resources, (success, failure))
+        if secret is not None:
+            self.role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["secretsmanager:GetSecretValue"], resources=[_secret_arn(secret)]
+                )
+            )
         served = sagemaker.CfnModel(
             self,
             "Model",
@@ -57,6 +74,7 @@ class Pool(Construct):
                     **environment(WORKER_ACCESS, resources),
                     "OFFPEAK_MODEL": model.id,
                     "OFFPEAK_ENGINE": "vllm",
+                    **_weights_environment(model, secret),
                 },
                 model_data_source=_weights(model),
             ),
@@ -75,8 +93,18 @@ class Pool(Construct):
             "Endpoint",
             endpoint_name=name,
             endpoint_config_name=config.attr_endpoint_config_name,
+            # An update keeps as many instances as scaling has chosen, not the configuration's first one.
+            retain_all_variant_properties=True,
+            deployment_config=_safe_update(model),
         )
-        Scaling(self, "Scaling", model=model, endpoint=endpoint, variant=VARIANT)
+        Scaling(
+            self,
+            "Scaling",
+            model=model,
+            stage=resources.stage,
+            endpoint=endpoint,
+            variant=VARIANT,
+        )
 
     def _role(
         self,
@@ -122,7 +150,11 @@ def _check(model: Model, endpoint_name: str) -> None:
 def _variant(
     model: Model, served: sagemaker.CfnModel
 ) -> sagemaker.CfnEndpointConfig.ProductionVariantProperty:
-    """One instance type, or several in order of preference, so that a missing one falls to the next."""
+    """One instance type, or several in order of preference, so that a missing one falls to the next.
+
+    No volume size: every GPU type of the catalogue has NVMe storage, which SageMaker then gives whole, and a size is
+    for those without.
+    """
     types: dict[str, Any] = {"instance_type": model.instance_types[0]}
     if len(model.instance_types) > 1:
         types = {
@@ -131,17 +163,48 @@ def _variant(
                     instance_type=instance_type, priority=priority
                 )
                 for priority, instance_type in enumerate(model.instance_types, start=1)
-            ]
+            ],
+            "variant_instance_provision_timeout_in_seconds": PROVISION_SECONDS_MAX,
         }
     return sagemaker.CfnEndpointConfig.ProductionVariantProperty(
         variant_name=VARIANT,
         model_name=served.attr_model_name,
         initial_instance_count=1,  # SageMaker takes no less; scaling lets it go when it is idle
         inference_ami_version=AMI,
-        container_startup_health_check_timeout_in_seconds=STARTUP_SECONDS_MAX,
-        model_data_download_timeout_in_seconds=STARTUP_SECONDS_MAX,
+        container_startup_health_check_timeout_in_seconds=model.startup_seconds_max,
+        model_data_download_timeout_in_seconds=model.download_seconds_max,
         **types,
     )
+
+
+def _safe_update(model: Model) -> sagemaker.CfnEndpoint.DeploymentConfigProperty:
+    """A new fleet beside the old one, all of the traffic at once, and the old one let go a while later."""
+    config = sagemaker.CfnEndpoint
+    starting = PROVISION_SECONDS_MAX + model.download_seconds_max + model.startup_seconds_max
+    return config.DeploymentConfigProperty(
+        blue_green_update_policy=config.BlueGreenUpdatePolicyProperty(
+            traffic_routing_configuration=config.TrafficRoutingConfigProperty(
+                type="ALL_AT_ONCE",
+                wait_interval_in_seconds=0,  # between steps, of which there is one
+            ),
+            termination_wait_in_seconds=OLD_FLEET_SECONDS,
+            maximum_execution_timeout_in_seconds=starting + OLD_FLEET_SECONDS,
+        )
+    )
+
+
+def _weights_environment(model: Model, secret: str | None) -> dict[str, str]:
+    if model.source.startswith(S3_SCHEME):
+        return {"HF_HUB_OFFLINE": "1"}  # all is mounted: nothing asks the hub, not even for news
+    return {} if secret is None else {"OFFPEAK_HUB_TOKEN_SECRET": secret}
+
+
+def _secret_arn(secret: str) -> str:
+    """A secret's ARN ends in six characters that its name doesn't."""
+    if secret.startswith("arn:"):
+        return secret
+    name = f"secret:{secret}-??????"
+    return f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:{name}"
 
 
 def _async_config(

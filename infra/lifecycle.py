@@ -126,10 +126,7 @@ class Lifecycle(Construct):
         line_bytes_max: int,
     ) -> None:
         super().__init__(scope, id)
-        settings = {
-            "validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)},
-            "measure_pools": {"OFFPEAK_POOLS": ",".join(resources.pools)},
-        }
+        settings = {"validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)}}
         self.functions = {
             folder: Function(
                 self,

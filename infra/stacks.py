@@ -18,6 +18,7 @@ from infra.lifecycle import Lifecycle, Notices, Queues
 from infra.monitoring import Monitoring
 from infra.stage import Stage
 from infra.storage import Storage
+from offpeak.core.base_image import BaseImage
 from offpeak.core.catalogue import Model
 
 
@@ -106,6 +107,8 @@ class InferenceStack(Stack):
         resources: Resources,
         notices: Notices,
         bundles: Bundles,
+        base_image: BaseImage,
+        hub_token_secret: str | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -118,6 +121,7 @@ class InferenceStack(Stack):
             "Image",
             directory=str(bundles.container),
             file="containers/vllm/Dockerfile",
+            build_args={"BASE_IMAGE": base_image.reference},
             platform=ecr_assets.Platform.LINUX_AMD64,
         )
         Pool(
@@ -128,6 +132,7 @@ class InferenceStack(Stack):
             resources=resources,
             success=notices.success,
             failure=notices.failure,
+            hub_token_secret=hub_token_secret,
         )
 
 

@@ -66,6 +66,8 @@ async def serve(settings: ContainerSettings) -> int:
         raise SettingsError(
             f"OFFPEAK_MODEL is {settings.model!r}; the catalogue has no such model."
         )
+    if settings.hub_token_secret is not None:
+        os.environ["HF_TOKEN"] = aws.secret(settings.hub_token_secret)
     ports = WorkerPorts(
         clock=aws.clock, reader=aws.reader, writer=aws.writer, changes=aws.changes,
         runs=aws.runs, shards=aws.shards,

@@ -23,7 +23,8 @@ class SettingsError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSettings:
     """`engine_args` go over the catalogue's. `engine_model` is the name by which a server at `engine_url` knows the
-    model, when it is not the catalogue's id. `reach` is how far away images are fetched from."""
+    model, when it is not the catalogue's id. `reach` is how far away images are fetched from. `hub_token_secret` is the
+    name or ARN of a secret in Secrets Manager: a token of the hub, for gated weights."""
 
     model: str
     engine: EngineName = "vllm"
@@ -33,6 +34,7 @@ class ContainerSettings:
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     model_path: str | None = None
     reach: Reach = Reach.PUBLIC
+    hub_token_secret: str | None = None
     echo_seconds_per_line: float = 0.0
     bind_host: str = "0.0.0.0"  # noqa: S104 - SageMaker's proxy comes from outside the container
     port: int = 8080
@@ -63,6 +65,7 @@ class ContainerSettings:
             engine_args=_parse_object(environment, "OFFPEAK_ENGINE_ARGS"),
             model_path=environment.get("OFFPEAK_MODEL_PATH") or None,
             reach=Reach(reach),
+            hub_token_secret=environment.get("OFFPEAK_HUB_TOKEN_SECRET") or None,
             echo_seconds_per_line=_parse_number(environment, "OFFPEAK_ECHO_SECONDS_PER_LINE", 0.0),
             bind_host=environment.get("OFFPEAK_BIND_HOST", "0.0.0.0"),  # noqa: S104
             port=int(_parse_number(environment, "SAGEMAKER_BIND_TO_PORT", 8080)),

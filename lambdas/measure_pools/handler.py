@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import Any
 
@@ -14,13 +13,13 @@ from offpeak.steps.measure_pools import measure_pools
 
 logger = Logger(service="measure_pools")
 aws = Aws.from_environment()
-POOLS = tuple(filter(None, os.environ.get("OFFPEAK_POOLS", "").split(",")))
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    pools = [model.pool for model in aws.catalogue.served]
     measures = measure_pools(
-        POOLS, clock=aws.clock, runs=aws.runs, shards=aws.shards, metrics=aws.metrics
+        pools, clock=aws.clock, runs=aws.runs, shards=aws.shards, metrics=aws.metrics
     )
     busy = [asdict(measure) for measure in measures if measure.waiting_shards]
     logger.info("measured", extra={"pools": len(measures), "busy": busy})

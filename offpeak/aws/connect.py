@@ -21,6 +21,7 @@ from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
 from offpeak.aws.dispatches import SqsDispatches
 from offpeak.aws.endpoints import SageMakerEndpoints
+from offpeak.aws.errors import translated
 from offpeak.aws.files import DynamoFiles
 from offpeak.aws.idempotency import DynamoIdempotency
 from offpeak.aws.metrics import CloudWatchMetrics
@@ -133,6 +134,13 @@ class Aws:
         with self._lock:
             client = self._session.client("events", config=_config(read_seconds=10))
         return EventBridgeAnnouncements(client, self._setting("OFFPEAK_EVENT_BUS"))
+
+    def secret(self, name: str) -> str:
+        """The text of a secret in Secrets Manager, by its name or ARN. Raises NotFound."""
+        with self._lock:
+            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
+        with translated(f"secret {name}"):
+            return client.get_secret_value(SecretId=name)["SecretString"].strip()
 
     @cached_property
     def metrics(self) -> CloudWatchMetrics:

@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from offpeak.core.base_image import parse_base_image
 from tests.containers.container import ROOT
 
 FOLDER = ROOT / "containers/vllm"
@@ -31,7 +32,13 @@ def test_the_image_s_libraries_are_the_project_s() -> None:
     assert given == {name: wanted[name] for name in given}
 
 
-def test_the_base_image_is_pinned_by_its_tag() -> None:
-    (base,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", (FOLDER / "Dockerfile").read_text(), re.M)
-    tag = base.rpartition(":")[2]
-    assert re.fullmatch(r"\d+\.\d+\.\d+-gpu-py\d+-cu\d+-ubuntu[\d.]+-sagemaker", tag)
+def test_the_base_image_is_aws_s_of_cuda_13_for_sagemaker() -> None:
+    """The endpoint's machine image has a driver for CUDA 13 (infra/inference.py)."""
+    base = parse_base_image((FOLDER / "base-image.toml").read_text())
+    assert re.fullmatch(r"\d+\.\d+\.\d+-gpu-py\d+-cu13\d-ubuntu[\d.]+-sagemaker", base.tag)
+
+
+def test_the_build_takes_its_base_from_the_pin_alone() -> None:
+    dockerfile = (FOLDER / "Dockerfile").read_text()
+    assert re.findall(r"^ARG BASE_IMAGE.*$", dockerfile, re.M) == ["ARG BASE_IMAGE"]
+    assert re.findall(r"^FROM .*$", dockerfile, re.M) == ["FROM ${BASE_IMAGE}"]

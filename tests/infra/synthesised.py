@@ -35,10 +35,13 @@ class Synthesised:
         return {k: v for k, v in self.templates.items() if k.startswith("inference-")}
 
 
-def synthesise(stage: str | Stage, bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+def synthesise(
+    stage: str | Stage, bundles: Bundles, catalogue: Catalogue, **settings: Any
+) -> Synthesised:
+    """`settings` are further ones of `add_stacks`."""
     app = App(context=dict(CONTEXT))
     chosen = STAGES[stage] if isinstance(stage, str) else stage
-    add_stacks(app, stage=chosen, models=catalogue.models, bundles=bundles)
+    add_stacks(app, stage=chosen, models=catalogue.models, bundles=bundles, **settings)
     stacks = [child for child in app.node.children if isinstance(child, Stack)]
     prefix = chosen.named("")
     return Synthesised(

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import ROOT
 from infra.bundles import Bundles
 from infra.inference import UnfitModel
+from offpeak.core.base_image import PIN_FILE, parse_base_image
 from offpeak.core.catalogue import Catalogue, Model
 from tests.infra.synthesised import Synthesised, synthesise
 
@@ -84,38 +87,86 @@ def test_weights_in_s3_are_mounted_and_readable_by_that_prefix_only(bundles: Bun
     assert ":s3:::weights/org/model/*" in policy
 
 
-def test_a_pool_scales_between_its_bounds_with_its_backlog(prod: Synthesised) -> None:
-    target = _only(prod, "qwen2-5-7b-instruct", "AWS::ApplicationAutoScaling::ScalableTarget")
-    assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 4)
-    assert target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"
-    prod.templates["inference-qwen2-5-7b-instruct"].has_resource_properties(
-        "AWS::ApplicationAutoScaling::ScalingPolicy",
-        {
-            "PolicyType": "TargetTrackingScaling",
-            "TargetTrackingScalingPolicyConfiguration": {
-                "TargetValue": 2,
-                "CustomizedMetricSpecification": {
-                    "MetricName": "ApproximateBacklogSizePerInstance"
-                },
-            },
-        },
+def test_weights_that_are_mounted_need_no_hub_and_no_token(bundles: Bundles) -> None:
+    catalogue = Catalogue((_model(source="s3://weights/org/model"),))
+    stage = synthesise("dev", bundles, catalogue, hub_token_secret="hub-token")
+    container = _only(stage, "model", "AWS::SageMaker::Model")["PrimaryContainer"]
+    assert container["Environment"]["HF_HUB_OFFLINE"] == "1"
+    assert "OFFPEAK_HUB_TOKEN_SECRET" not in container["Environment"]
+    assert "secretsmanager" not in json.dumps(stage.json("inference-model"))
+
+
+@pytest.mark.parametrize(
+    ("secret", "resource"),
+    [
+        ("hub/token", ":secret:hub/token-??????"),
+        ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:hub-AbCdEf", "secret:hub-AbCdEf"),
+    ],
+)
+def test_a_gated_models_container_reads_its_token_and_no_other_secret(
+    bundles: Bundles, secret: str, resource: str
+) -> None:
+    stage = synthesise("dev", bundles, Catalogue((_model(),)), hub_token_secret=secret)
+    container = _only(stage, "model", "AWS::SageMaker::Model")["PrimaryContainer"]
+    assert container["Environment"]["OFFPEAK_HUB_TOKEN_SECRET"] == secret
+    statements = _only(stage, "model", "AWS::IAM::Policy")["PolicyDocument"]["Statement"]
+    [reading] = [s for s in statements if s["Action"] == "secretsmanager:GetSecretValue"]
+    assert resource in json.dumps(reading["Resource"])
+
+
+def test_without_a_configured_secret_no_role_reads_one(prod: Synthesised) -> None:
+    for part in prod.inference:
+        assert "secretsmanager" not in json.dumps(prod.json(part))
+
+
+def test_an_update_starts_a_new_fleet_and_keeps_the_count_that_scaling_chose(
+    prod: Synthesised,
+) -> None:
+    endpoint = _only(prod, "phi-4", "AWS::SageMaker::Endpoint")
+    assert endpoint["RetainAllVariantProperties"] is True
+    update = endpoint["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert update["TrafficRoutingConfiguration"] == {
+        "Type": "ALL_AT_ONCE",
+        "WaitIntervalInSeconds": 0,
+    }
+    [variant] = _only(prod, "phi-4", "AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+    starting = sum(
+        variant[seconds]
+        for seconds in (
+            "ContainerStartupHealthCheckTimeoutInSeconds",
+            "ModelDataDownloadTimeoutInSeconds",
+            "VariantInstanceProvisionTimeoutInSeconds",
+        )
+    )
+    assert update["MaximumExecutionTimeoutInSeconds"] >= (
+        starting + update["TerminationWaitInSeconds"]
     )
 
 
-def test_the_metric_that_wakes_a_pool_never_puts_it_to_sleep(prod: Synthesised) -> None:
-    template = prod.templates["inference-phi-4"]
-    alarm = _only(prod, "phi-4", "AWS::CloudWatch::Alarm")
-    policies = template.find_resources("AWS::ApplicationAutoScaling::ScalingPolicy")
-    assert alarm["MetricName"] == "HasBacklogWithoutCapacity"
-    [action] = alarm["AlarmActions"]
-    steps = policies[action["Ref"]]["Properties"]["StepScalingPolicyConfiguration"]
-    assert [step["ScalingAdjustment"] for step in steps["StepAdjustments"]] == [1]
-    assert not {"OKActions", "InsufficientDataActions"} & set(alarm)
+def test_what_can_not_change_in_place_gets_a_new_name_by_itself(prod: Synthesised) -> None:
+    """CloudFormation replaces models and configurations, and could not do so under a name that is taken."""
+    assert "ModelName" not in _only(prod, "phi-4", "AWS::SageMaker::Model")
+    assert "EndpointConfigName" not in _only(prod, "phi-4", "AWS::SageMaker::EndpointConfig")
 
 
-def test_a_pool_that_never_sleeps_needs_no_waking(bundles: Bundles) -> None:
-    stage = _synthesise(bundles, _model(instances_min=1, instances_max=2))
-    assert not stage.templates["inference-model"].find_resources("AWS::CloudWatch::Alarm")
+def test_an_instance_has_the_time_to_start_that_its_model_asks_for(bundles: Bundles) -> None:
+    stage = _synthesise(bundles, _model(startup_seconds_max=1_200, download_seconds_max=900))
+    [variant] = _only(stage, "model", "AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+    assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == 1_200
+    assert variant["ModelDataDownloadTimeoutInSeconds"] == 900
+    assert "VolumeSizeInGB" not in variant
+
+
+def test_the_image_is_built_on_the_pinned_base(prod: Synthesised) -> None:
+    [assets] = [
+        json.loads(path.read_text())["dockerImages"]
+        for path in Path(prod.app.synth().directory).glob(
+            "offpeak-prod-inference-phi-4.assets.json"
+        )
+    ]
+    pin = parse_base_image((ROOT / PIN_FILE).read_text())
+    for image in assets.values():
+        assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": pin.reference}
 
 
 @pytest.mark.parametrize(

@@ -139,12 +139,8 @@ def test_files_whose_time_is_over_go_by_the_clocks_event(functions: Functions) -
     assert file.key not in [info.key for info in ward.reader.list("files/")]
 
 
-def test_pools_are_measured_by_the_clocks_event(
-    functions: Functions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = importlib.import_module("lambdas.measure_pools.handler")
-    monkeypatch.setattr(module, "POOLS", (POOL, "blue-pool"))
+def test_pools_are_measured_by_the_clocks_event(functions: Functions) -> None:
     functions.ward.release()
     functions.call("measure_pools", {"source": "aws.events"})
     found = {m.pool: m.waiting_shards for m in functions.ward.metrics.published}
-    assert found == {POOL: 3, "blue-pool": 0}
+    assert found == {model.pool: 0 for model in functions.ward.catalogue.models} | {POOL: 3}
