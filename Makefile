@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-tests demo up test lint format api-table bench-small-batch lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -51,7 +51,9 @@ setup: .venv/.ready $(VENVS)/emulator/.ready ## .venv, and the emulator's own
 
 setup-vllm: $(VENVS)/vllm/.ready ## vLLM on the CPU, in a venv of its own (about 2.5 GB)
 
-setup-tests: $(VENVS)/openai1/.ready $(TOGETHERS:%=$(VENVS)/%/.ready) $(NODE_MODULES)/.package-lock.json ## the other SDKs that the tests speak with
+setup-ops: $(VENVS)/ops/.ready ## the SageMaker SDK, for `offpeak pools pin`, in a venv of its own (about 450 MB)
+
+setup-tests: $(VENVS)/openai1/.ready $(VENVS)/ops/.ready $(TOGETHERS:%=$(VENVS)/%/.ready) $(NODE_MODULES)/.package-lock.json ## the other SDKs that the tests speak with
 
 .venv/.ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Offpeak needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
@@ -90,6 +92,12 @@ $(TOGETHERS:%=$(VENVS)/%/.ready): $(VENVS)/%/.ready: requirements-%.txt | .venv/
 	@$(VENVS)/$*/bin/python $(PIP) install --no-deps --require-hashes -r $<
 	@touch $@
 
+$(VENVS)/ops/.ready: requirements-ops.txt | .venv/.ready
+	@echo "Setting up the SageMaker SDK …"
+	@$(BIN)/python -m venv --clear $(VENVS)/ops
+	@$(VENVS)/ops/bin/python $(PIP) install --no-compile --no-deps --require-hashes -r requirements-ops.txt
+	@touch $@
+
 $(NODE_MODULES)/.package-lock.json: tests/e2e/node/package-lock.json
 	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || { echo "Offpeak needs Node 20 or later."; exit 1; }
 	@npm ci --prefix tests/e2e/node --no-audit --no-fund --loglevel=error
@@ -104,6 +112,7 @@ lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-
 		$(foreach name,black numpy pillow tabulate typer click eval-type-backport,--no-emit-package $(name))
 	$(LOCK) requirements-together2.in -o requirements-together2.txt
 	$(LOCK) requirements-together3.in -o requirements-together3.txt
+	$(LOCK) requirements-ops.in -o requirements-ops.txt
 	$(LOCK) requirements-vllm.in --overrides requirements-vllm-overrides.txt -o requirements-vllm.txt \
 		$(foreach name,torch torchvision torchaudio torchcodec triton opencv-python-headless,--no-emit-package $(name))
 

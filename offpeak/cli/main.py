@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from offpeak.cli import batches, files, keys, models
+from offpeak.cli import batches, files, keys, models, pools, weights
 from offpeak.cli.errors import CliError
 from offpeak.cli.show import say
 
@@ -24,7 +24,9 @@ app.command()(batches.cancel)
 app.command("list")(batches.list_batches)
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
+models.app.command()(weights.stage)
 app.add_typer(models.app, name="models")
+app.add_typer(pools.app, name="pools")
 
 
 def main() -> None:
