@@ -49,7 +49,7 @@ def test_the_sdk_names_its_newest_image_in_any_region(sdk_python: Path) -> None:
 
 
 def test_what_the_sdk_does_not_know_is_said_in_its_words(sdk_python: Path) -> None:
-    with pytest.raises(CliError, match="Unsupported vllm version: 99.0"):
+    with pytest.raises(CliError, match=r"Unsupported vllm version: 99\.0"):
         resolve_image("99.0", "us-east-1", sdk_python)
 
 
