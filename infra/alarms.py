@@ -114,7 +114,7 @@ class Alarms(Construct):
             subject=pool, below=stage.slack_seconds_min, periods=5,
         )  # fmt: skip
         self._add(
-            "shards-failed", _metric(NAMESPACE, "FailedShards", dimensions, "Sum", _QUARTER),
+            "shards-failed", _metric(NAMESPACE, "FailedShards", dimensions, "Maximum", _QUARTER),
             subject=pool, at_least=FAILED_SHARDS_MAX,
         )  # fmt: skip
         if stage.gpu_hours_per_day_max is not None:
