@@ -34,7 +34,7 @@ class ContainerSettings:
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     model_path: str | None = None
     reach: Reach = Reach.PUBLIC
-    hub_token_secret: str | None = None
+    hub_token_secret: str | None = field(default=None, repr=False)
     echo_seconds_per_line: float = 0.0
     bind_host: str = "0.0.0.0"  # noqa: S104 - SageMaker's proxy comes from outside the container
     port: int = 8080
