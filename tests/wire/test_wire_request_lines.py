@@ -1,6 +1,7 @@
 """Each thing that can be wrong with a line: its code, its message, its param."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ TINY = Model(
 EMBED = Model(
     id="embed", pool="embed", source="s", context_tokens=512, endpoints=("/v1/embeddings",)
 )
-CATALOGUE = Catalogue((TINY, EMBED))
+SEES = replace(TINY, id="sees", aliases=(), pool="sees", modality="vision")
+CATALOGUE = Catalogue((TINY, EMBED, SEES))
+PNG = "data:image/png;base64,iVBORw0KGgo="
 PROMPTS: dict[str, dict[str, Any]] = {
     CHAT: {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]},
     "/v1/completions": {"model": "tiny", "prompt": "hi"},
@@ -173,6 +176,53 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
         "invalid_request", "body.max_completion_tokens", "at most 100 tokens",
     ),
 ]  # fmt: skip
+
+
+def _seeing(url: Any, model: str = "sees") -> dict[str, Any]:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    return _with_body(model=model, messages=[{"role": "user", "content": [part]}])
+
+
+@pytest.mark.parametrize(
+    "url", [PNG, "https://example.com/cat.png", "s3://bucket/drop/acct_1/1.png"]
+)
+def test_a_vision_model_takes_images_as_data_by_https_and_from_the_drop_folder(url: str) -> None:
+    checked = _check(_seeing(url))
+    assert isinstance(checked, GoodLine)
+    assert checked.model is SEES
+
+
+@pytest.mark.parametrize(
+    "url",
+    [None, "", "cat.png", "ftp://a.example.com/1", "https://169.254.169.254/", "data:,", "s3://b"],
+)
+def test_an_image_that_nobody_could_fetch_is_refused_where_it_stands(url: Any) -> None:
+    error = _refused(_seeing(url)).error
+    assert (error.code, error.param) == (
+        "invalid_image_url",
+        "body.messages.0.content.0.image_url.url",
+    )
+
+
+def test_a_text_model_refuses_images_and_takes_texts_that_only_speak_of_them() -> None:
+    error = _refused(_seeing(PNG, "tiny")).error
+    assert (error.code, error.param) == (
+        "invalid_request",
+        "body.messages.0.content.0.image_url.url",
+    )
+    assert "tiny takes no images" in error.message
+    content = [{"type": "text", "text": '{"image_url": "cat.png"}'}]
+    assert isinstance(_check(_with_body(messages=[{"role": "user", "content": content}])), GoodLine)
+    responses = _with_body(
+        "/v1/responses", input=[{"content": [{"type": "input_image", "image_url": PNG}]}]
+    )
+    assert "takes no images" in _refused(responses, "/v1/responses").error.message
+
+
+def test_media_that_an_engine_would_fetch_by_itself_are_refused() -> None:
+    part = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
+    line = _with_body(model="sees", messages=[{"role": "user", "content": [part]}])
+    assert "images are the only media" in _refused(line).error.message
 
 
 def test_a_model_that_is_known_but_not_deployed_is_said_to_be_just_that() -> None:

@@ -185,3 +185,37 @@ def test_where_nothing_answers_the_engine_does_not_start() -> None:
     engine = OpenAIServerEngine(f"http://127.0.0.1:{free_port()}", "tiny", settings=QUICK)
     with pytest.raises(EngineDead, match="Nothing answers"):
         ask(engine, chat("hello"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "limits"),
+    [
+        (CHAT, chat("hello"), {"max_tokens": 32}),
+        (CHAT, chat("hello", max_tokens=None), {"max_tokens": 32}),
+        (CHAT, chat("hello", max_tokens=5), {"max_tokens": 5}),
+        (CHAT, chat("hello", max_completion_tokens=5), {"max_completion_tokens": 5}),
+        ("/v1/responses", {"input": "hello"}, {"max_output_tokens": 32}),
+        ("/v1/completions", {"prompt": "hello"}, {}),  # OpenAI's own default of 16 stands
+        ("/v1/embeddings", {"input": "hello"}, {}),
+    ],
+)
+def test_a_line_without_a_limit_gets_the_catalogue_s(
+    endpoint: str, body: dict[str, Any], limits: dict[str, int]
+) -> None:
+    with serving(Server()) as server:
+        engine = OpenAIServerEngine(
+            server.url, "tiny", completion_tokens_default=32, settings=QUICK
+        )
+        assert ask(engine, body, endpoint).status_code == 200
+    [(_, sent, _)] = server.requests
+    assert {name: value for name, value in sent.items() if "max_" in name} == limits
+
+
+def test_a_limit_of_ours_that_the_context_has_no_room_for_is_taken_back() -> None:
+    with serving(Server(faults=[(400, {})])) as server:
+        engine = OpenAIServerEngine(
+            server.url, "tiny", completion_tokens_default=32, settings=QUICK
+        )
+        assert ask(engine, chat("hello")).status_code == 200
+    first, second = (body for _, body, _ in server.requests)
+    assert (first["max_tokens"], "max_tokens" in second) == (32, False)
