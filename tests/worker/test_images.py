@@ -17,7 +17,10 @@ from offpeak.core.destination import Reach
 from offpeak.core.errors import InvalidRequest
 from offpeak.memory.memory import Memory
 from offpeak.worker.engines.echo import EchoEngine
+from offpeak.worker.engines.openai_server import OpenAIServerEngine
 from offpeak.worker.images import ImageLimits, Images
+from tests.worker.test_engines import Server
+from tests.worker.test_engines import serving as openai_server
 from tests.worker.world import ACCOUNT, World
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 60
@@ -264,6 +267,26 @@ def test_a_shards_images_reach_the_engine_and_a_bad_one_is_its_lines_own_400() -
     assert refused["response"]["status_code"] == 400
     error = refused["response"]["body"]["error"]
     assert error["param"] == "body.messages.0.content.1.image_url.url"
+
+
+def test_a_vision_server_gets_the_images_themselves_never_where_they_lie(site: Site) -> None:
+    """Through the engine for any OpenAI-compatible server, with one that keeps what it was sent."""
+    world = World.of_bodies(body_of(OWN, f"{site.url}/a.png?size=1", DATA_URL), memory=stored())
+    with openai_server(Server()) as server:
+
+        async def work() -> Any:
+            engine = OpenAIServerEngine(server.url, "tiny")
+            instance = world.instance(engine, ports=world.ports(images=seeing(world.memory)))
+            await instance.start()
+            try:
+                return await instance.work(world.order)
+            finally:
+                await instance.close()
+
+        outputs, errors = world.results(asyncio.run(work()))
+    assert (len(outputs), list(errors)) == (1, [])
+    [(_, sent, _)] = server.requests
+    assert urls_of(sent) == [DATA_URL] * 3
 
 
 def test_a_worker_without_images_refuses_them() -> None:
