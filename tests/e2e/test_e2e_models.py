@@ -67,12 +67,15 @@ def test_images_reach_the_model_from_wherever_an_account_may_name_them(
         _line("web", f"{site}/cat.png"),
         _line("foreign", f"{folder}/{other.account_id}/cats/1.png"),
         _line("missing", f"{folder}/{caller.account_id}/cats/2.png"),
-        _line("metadata", "http://[::ffff:127.0.0.1]:9/latest"),
+        _line("metadata", "http://169.254.169.254/latest/meta-data"),
     ]
     client = caller.sdk()
     file = client.files.create(file=("images.jsonl", jsonl(lines)), purpose="batch")
     batch = client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        extra_body={"on_invalid": "skip"},
     )
     ended = until_ended(client, batch.id)
     assert ended.status == "completed", ended.errors
@@ -84,14 +87,14 @@ def test_images_reach_the_model_from_wherever_an_account_may_name_them(
     }
     assert said == {name: f"{name} {SEEN}" for name in ("data", "own", "web")}
     refused = {
-        line["custom_id"]: line["response"]
-        for line in parse(client.files.content(ended.error_file_id).text)
+        line["custom_id"]: line for line in parse(client.files.content(ended.error_file_id).text)
     }
-    assert {name: answer["status_code"] for name, answer in refused.items()} == dict.fromkeys(
-        ("foreign", "missing", "metadata"), 400
-    )
-    assert "your own folder" in refused["foreign"]["body"]["error"]["message"]
-    assert "does not exist" in refused["missing"]["body"]["error"]["message"]
+    assert refused.keys() == {"foreign", "missing", "metadata"}
+    for name, says in (("foreign", "your own folder"), ("missing", "does not exist")):
+        response = refused[name]["response"]
+        assert response["status_code"] == 400
+        assert says in response["body"]["error"]["message"]
+    assert refused["metadata"]["error"]["code"] == "invalid_image_url"
 
 
 def test_a_model_says_its_limits_modality_prices_and_availability_to_an_unmodified_sdk(
