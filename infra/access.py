@@ -19,6 +19,7 @@ from aws_cdk import aws_sqs as sqs
 
 from infra.stage import Stage
 from infra.storage import TABLES
+from offpeak.core.drop import DROP_PREFIX, ERRORS_SUFFIX, OUTPUT_SUFFIX, WRITTEN_SUFFIXES
 from offpeak.core.ports.metrics import NAMESPACE
 
 PROCESS_BATCH = "process-batch"
@@ -29,7 +30,8 @@ ROW_DELETES = ["dynamodb:DeleteItem"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What one process may touch: tables by name, objects by key prefix."""
+    """What one process may touch: tables by name, objects by key prefix. In the drop folder that is, by suffix, what
+    is named as ours: nobody may write or delete a producer's object."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -37,6 +39,9 @@ class Access:
     reads_objects: tuple[str, ...] = ()
     writes_objects: tuple[str, ...] = ()
     deletes_objects: tuple[str, ...] = ()
+    writes_beside_drops: bool = False
+    clears_beside_drops: bool = False
+    puts_back_drops: bool = False
     asks_dispatch: bool = False
     starts_batches: bool = False
     answers_batches: bool = False
@@ -50,7 +55,10 @@ class Access:
 
     @property
     def touches_objects(self) -> bool:
-        return bool(self.reads_objects or self.writes_objects or self.deletes_objects)
+        beside_drops = self.writes_beside_drops or self.clears_beside_drops
+        return bool(
+            self.reads_objects or self.writes_objects or self.deletes_objects or beside_drops
+        )
 
 
 ACCESS: Mapping[str, Access] = {
@@ -58,7 +66,7 @@ ACCESS: Mapping[str, Access] = {
         reads=("accounts", "files", "batches", "runs", "shards"),
         writes=("files", "batches", "runs", "shards", "idempotency"),
         deletes=("files",),
-        reads_objects=("files/", "uploads/", "results/"),
+        reads_objects=("files/", "uploads/", "results/", "drop/"),
         # In results: the errors of a batch that failed at once.
         writes_objects=("files/", "uploads/", "results/"),
         deletes_objects=("files/", "uploads/", "results/"),
@@ -67,15 +75,38 @@ ACCESS: Mapping[str, Access] = {
         answers_batches=True,
         announces=True,
     ),
+    "ingest_drop": Access(
+        reads=("accounts", "files", "batches"),
+        writes=("files", "batches", "idempotency"),
+        reads_objects=("drop/", "files/", "results/"),
+        # Files: what a packed object is unpacked to. Results: the errors of a batch that failed at once.
+        writes_objects=("files/", "results/"),
+        writes_beside_drops=True,
+        clears_beside_drops=True,
+        puts_back_drops=True,
+        starts_batches=True,
+        announces=True,
+    ),
+    "show_drops": Access(
+        reads=("batches", "runs", "shards"),
+        reads_objects=("drop/", "results/"),
+        writes_beside_drops=True,
+    ),
+    "deliver_drop": Access(
+        reads=("batches",),
+        reads_objects=("drop/", "results/"),
+        writes_beside_drops=True,
+        clears_beside_drops=True,
+    ),
     "validate_range": Access(
         reads=("accounts", "batches"),
-        reads_objects=("files/", "work/"),
+        reads_objects=("files/", "drop/", "work/"),
         writes_objects=("work/",),
     ),
     "plan_shards": Access(
         reads=("accounts", "batches", "runs"),
         writes=("batches", "runs"),
-        reads_objects=("files/", "work/"),  # a duplicate's line is found by reading it
+        reads_objects=("files/", "drop/", "work/"),  # a duplicate's line is found by reading it
         writes_objects=("work/", "results/"),
     ),
     "release_runs": Access(
@@ -105,7 +136,7 @@ ACCESS: Mapping[str, Access] = {
     "harvest_shards": Access(
         reads=("batches", "runs", "shards"),
         writes=("shards",),
-        reads_objects=("files/", "work/"),  # a line that never ran gives its custom_id
+        reads_objects=("files/", "drop/", "work/"),  # a line that never ran gives its custom_id
         writes_objects=("work/",),
     ),
     "finalize_batch": Access(
@@ -119,7 +150,12 @@ ACCESS: Mapping[str, Access] = {
         deletes_objects=("files/",),  # the input, when its file was deleted while the batch ran
         announces=True,
     ),
-    "fail_batch": Access(reads=("batches",), writes=("batches",), writes_objects=("results/",)),
+    "fail_batch": Access(
+        reads=("batches",),
+        writes=("batches",),
+        reads_objects=("drop/",),  # whether an input was replaced
+        writes_objects=("results/",),
+    ),
     "expire_files": Access(
         reads=("files", "batches"),
         writes=("files",),
@@ -141,7 +177,11 @@ ACCESS: Mapping[str, Access] = {
 WORKER_ACCESS = Access(
     reads=("runs", "shards"),
     writes=("shards",),
-    reads_objects=("files/", "drop/", "work/"),  # in drop/ lie images that requests name
+    reads_objects=(
+        "files/",
+        "drop/",
+        "work/",
+    ),  # in drop/ lie inputs, and images that requests name
     writes_objects=("work/",),
 )
 
@@ -154,6 +194,7 @@ class Resources:
     bucket: s3.IBucket
     tables: Mapping[str, dynamodb.ITable]
     dispatch_queue: sqs.IQueue
+    drop_queue: sqs.IQueue
     event_bus: events.IEventBus
     pools: tuple[str, ...]
 
@@ -175,6 +216,8 @@ def environment(access: Access, resources: Resources) -> dict[str, str]:
         variables["OFFPEAK_STATE_MACHINE_ARN"] = resources.state_machine_arn
     if access.asks_dispatch:
         variables["OFFPEAK_DISPATCH_QUEUE_URL"] = resources.dispatch_queue.queue_url
+    if access.puts_back_drops:
+        variables["OFFPEAK_DROP_QUEUE_URL"] = resources.drop_queue.queue_url
     if access.invokes_endpoints:
         variables["OFFPEAK_ENDPOINT_PREFIX"] = resources.stage.named("")
     if access.announces:
@@ -216,10 +259,21 @@ def _objects(access: Access, bucket: s3.IBucket) -> Iterator[iam.PolicyStatement
     if access.deletes_objects:
         yield _allow(["s3:DeleteObject"], *under(access.deletes_objects))
 
+    def beside_drops(*suffixes: str) -> list[str]:
+        return [bucket.arn_for_objects(f"{DROP_PREFIX}*{suffix}") for suffix in suffixes]
+
+    if access.writes_beside_drops:
+        actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+        yield _allow(actions, *beside_drops(*WRITTEN_SUFFIXES))
+    if access.clears_beside_drops:
+        yield _allow(["s3:DeleteObject"], *beside_drops(OUTPUT_SUFFIX, ERRORS_SUFFIX))
+
 
 def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
     if access.asks_dispatch:
         yield _allow(["sqs:SendMessage"], resources.dispatch_queue.queue_arn)
+    if access.puts_back_drops:
+        yield _allow(["sqs:SendMessage"], resources.drop_queue.queue_arn)
     if access.starts_batches:
         yield _allow(["states:StartExecution"], resources.state_machine_arn)
     if access.answers_batches:

@@ -16,6 +16,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.access import PROCESS_BATCH, Resources
+from infra.drops import Drops
 from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
 from infra.stage import Stage
@@ -43,14 +44,18 @@ SIZES: Mapping[str, Size] = {
     "announce_batch": Size(memory_mb=256, timeout_seconds=30),
     "fail_batch": Size(memory_mb=256, timeout_seconds=60),
     "sweep": Size(memory_mb=512, timeout_seconds=55),  # the next sweep starts after 60
+    # A packed object is unpacked here, 10 GB in some minutes; results of any size are copied by S3 itself.
+    "ingest_drop": Size(memory_mb=1_769, timeout_seconds=900),
+    "show_drops": Size(memory_mb=512, timeout_seconds=55),
+    "deliver_drop": Size(memory_mb=1_024, timeout_seconds=900),
     "expire_files": Size(memory_mb=512, timeout_seconds=240),
     "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
 }
 
 
 class Queues(Construct):
-    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices. `dead` are the names of the
-    queues that hold what was given up."""
+    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices, `drops` S3's events of objects
+    in the drop folder. `dead` are the names of the queues that hold what was given up."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -67,6 +72,13 @@ class Queues(Construct):
             "ShardEnded",
             "shard-ended",
             visibility_seconds=6 * SIZES["complete_shard"].timeout_seconds,
+        )
+        # What fails is tried again when it is visible again: not hours later, though the function may take long.
+        self.drops = self._queue(
+            stage,
+            "Drops",
+            "drops",
+            visibility_seconds=SIZES["ingest_drop"].timeout_seconds + 60,
         )
 
     def _queue(self, stage: Stage, id: str, name: str, *, visibility_seconds: int) -> sqs.Queue:
@@ -142,7 +154,10 @@ class Lifecycle(Construct):
         self.state_machine = self._state_machine(resources.stage)
         self._listen("dispatch_shards", queues.dispatch)
         self._listen("complete_shard", queues.shard_ended)
+        self._listen("ingest_drop", queues.drops, batch_size=1)
+        Drops(self, "Drops", resources=resources)
         self._every(resources.stage, "sweep", SWEEP_MINUTES)
+        self._every(resources.stage, "show_drops", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
 
@@ -172,9 +187,9 @@ class Lifecycle(Construct):
             ),
         )
 
-    def _listen(self, folder: str, queue: sqs.IQueue) -> None:
+    def _listen(self, folder: str, queue: sqs.IQueue, *, batch_size: int = 10) -> None:
         self.functions[folder].resource.add_event_source(
-            sources.SqsEventSource(queue, batch_size=10, report_batch_item_failures=True)
+            sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True)
         )
 
     def _every(self, stage: Stage, folder: str, minutes: int) -> None:

@@ -4,7 +4,9 @@
       │ fault           │ fault         ├────── close ──────────────────┤
       └──► FailBatch ◄──┘               └────── announce ───┐           ▼
                │                                            │        CloseBatch ──► HarvestShards ──► FinalizeBatch
-               └────────────────────────────────────────────┴──► AnnounceBatch ◄──────────────────────────┘
+               └────────────────────────────────────────────┴──► Dropped ◄────────────────────────────────┘
+                                                                 │     └── yes ──► DeliverDrop
+                                                                 └── no ──► AnnounceBatch ◄┘
 
 Retry and Catch are for faults: failed, cancelled and expired batches arrive as data and take the road of done ones.
 ValidateInput and HarvestShards are inline Maps: the first over the input's byte ranges, the second over what lacks
@@ -64,18 +66,26 @@ class ProcessBatch(Construct):
         finalize = self._call("FinalizeBatch", "finalize_batch", LONG)
         announce = self._call("AnnounceBatch", "announce_batch", LONG)
         fail = self._call("FailBatch", "fail_batch", LONG)
+        deliver = self._call("DeliverDrop", "deliver_drop", LONG)
+        # Results that can't be put into the drop folder are had through the API: that they are there is told anyway.
+        deliver.add_catch(announce, result_path=sfn.JsonPath.DISCARD)
+        dropped = (
+            sfn.Choice(self, "Dropped", state_name="Dropped")
+            .when(sfn.Condition.is_present("$.dropped"), deliver.next(announce))
+            .otherwise(announce)
+        )
 
         validate.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
         plan.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
-        fail.next(announce)
+        fail.next(dropped)
         run.add_catch(close, errors=[sfn.Errors.TIMEOUT], result_path=sfn.JsonPath.DISCARD)
         run.next(close)
-        close.next(harvest).next(finalize).next(announce)
+        close.next(harvest).next(finalize).next(dropped)
         self.chain = validate.next(plan).next(
             sfn.Choice(self, "Planned", state_name="Planned")
             .when(sfn.Condition.string_equals("$.plan.next", "run"), run)
             .when(sfn.Condition.string_equals("$.plan.next", "close"), close)
-            .when(sfn.Condition.string_equals("$.plan.next", "announce"), announce)
+            .when(sfn.Condition.string_equals("$.plan.next", "announce"), dropped)
             .otherwise(sfn.Fail(self, "UnknownPlan", state_name="UnknownPlan", error="UnknownPlan"))
         )
 

@@ -16,6 +16,7 @@ from infra.function import Assets
 from infra.inference import Pool
 from infra.lifecycle import Lifecycle, Notices, Queues
 from infra.monitoring import Monitoring
+from infra.producers import admit_producers
 from infra.stage import Stage
 from infra.storage import Storage
 from offpeak.core.base_image import BaseImage
@@ -33,6 +34,7 @@ class StorageStack(Stack):
             env=stage.environment,
         )
         self.storage = Storage(self, "Storage", stage=stage)
+        admit_producers(stage, self.storage.bucket)
         CfnOutput(self, "BucketName", value=self.storage.bucket.bucket_name)
 
 
@@ -63,6 +65,7 @@ class LifecycleStack(Stack):
             bucket=storage.bucket,
             tables=storage.tables,
             dispatch_queue=queues.dispatch,
+            drop_queue=queues.drops,
             event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
             pools=tuple(model.pool for model in models),
         )

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ class Stage:
     slack_seconds_min           a pool whose most urgent shard has less time than this left is an alarm
     budget_usd_per_month        what everything tagged with this stage may cost
     gpu_hours_per_day_max       how many instance hours one pool may use in a day
+    drop_producers              who else may put files into it: an Offpeak account's id → AWS accounts, roles, users
     """
 
     name: str
@@ -65,6 +67,7 @@ class Stage:
     slack_seconds_min: int = 3_600
     budget_usd_per_month: int | None = None
     gpu_hours_per_day_max: int | None = None
+    drop_producers: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     emulated: bool = False
 
     def named(self, name: str) -> str:
@@ -99,6 +102,18 @@ def _between(low: int, high: int) -> Check:
     return lambda value: type(value) is int and low <= value <= high
 
 
+_PRODUCER = re.compile(r"\d{12}|arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}")
+
+
+def _are_producers(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"acct_[0-9a-f]{8,40}", account)
+        and isinstance(allowed, list)
+        and all(isinstance(each, str) and _PRODUCER.fullmatch(each) for each in allowed)
+        for account, allowed in value.items()
+    )
+
+
 # Field → whether a value is one of its, and what it takes.
 _TAKES: Mapping[str, tuple[Check, str]] = {
     "account": (_matches(r"\d{12}"), "an AWS account's id in quotes, 12 digits"),
@@ -127,6 +142,10 @@ _TAKES: Mapping[str, tuple[Check, str]] = {
     "slack_seconds_min": (_between(60, 604_800), "60 to 604,800 seconds"),
     "budget_usd_per_month": (_between(1, 10_000_000), "1 to 10,000,000 dollars"),
     "gpu_hours_per_day_max": (_between(1, 100_000), "1 to 100,000 instance hours"),
+    "drop_producers": (
+        _are_producers,
+        "a table: an account's id, acct_… = a list of AWS account ids or ARNs of roles, in quotes",
+    ),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_dynamodb as dynamodb
@@ -73,7 +74,7 @@ class Storage(Construct):
 
     def _bucket(self, stage: Stage) -> s3.Bucket:
         name = f"{stage.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             "Bucket",
             bucket_name=name,
@@ -96,6 +97,14 @@ class Storage(Construct):
                 ),
             ],
         )
+        # The construct's own switch is a function of CDK's that calls S3; CloudFormation knows the property.
+        resource = cast("s3.CfnBucket", bucket.node.default_child)
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+                event_bridge_enabled=True
+            )
+        )
+        return bucket
 
     def _log_bucket(self, stage: Stage, name: str) -> s3.Bucket:
         return s3.Bucket(

@@ -19,6 +19,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
     logger.append_keys(batch_id=event["batch_id"])
     fail_batch(
         event["account_id"], event["batch_id"], clock=aws.clock, batches=aws.batches,
-        changes=aws.changes, writer=aws.writer,
+        changes=aws.changes, reader=aws.reader, writer=aws.writer,
     )  # fmt: skip
     logger.error("the batch could not be validated", extra={"execution_input": event})

@@ -20,6 +20,7 @@ from offpeak.aws.batches import DynamoBatches
 from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
 from offpeak.aws.dispatches import SqsDispatches
+from offpeak.aws.drops import SqsDrops
 from offpeak.aws.endpoints import SageMakerEndpoints
 from offpeak.aws.errors import translated
 from offpeak.aws.files import DynamoFiles
@@ -122,6 +123,12 @@ class Aws:
         with self._lock:
             client = self._session.client("sqs", config=_config(read_seconds=10))
         return SqsDispatches(client, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
+
+    @cached_property
+    def drops(self) -> SqsDrops:
+        with self._lock:
+            client = self._session.client("sqs", config=_config(read_seconds=10))
+        return SqsDrops(client, self._setting("OFFPEAK_DROP_QUEUE_URL"), self._bucket)
 
     @cached_property
     def endpoints(self) -> SageMakerEndpoints:

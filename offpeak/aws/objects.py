@@ -10,7 +10,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from offpeak.aws.errors import code_of, translated
-from offpeak.core.errors import InvalidRequest, Unavailable
+from offpeak.core.errors import InvalidRequest, StateConflict, Unavailable
 from offpeak.core.ports import PART_BYTES_MIN, ObjectInfo
 
 if TYPE_CHECKING:
@@ -29,17 +29,26 @@ class S3Reader:
     def head(self, key: str) -> ObjectInfo:
         with translated(f"object {key}"):
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
-        return ObjectInfo(key=key, bytes=answer["ContentLength"], etag=_bare(answer["ETag"]))
+        return ObjectInfo(
+            key=key, bytes=answer["ContentLength"], etag=_bare(answer["ETag"]),
+            metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
+        )  # fmt: skip
 
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
-        return b"".join(self.stream(key, start, stop))
+    def read(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> bytes:
+        return b"".join(self.stream(key, start, stop, etag=etag))
 
-    def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> Iterator[bytes]:
         """Taken up again where it broke off: a reader that is slow, as an engine is, loses connections."""
         if stop is not None and stop <= start:
-            self.head(key)
+            found = self.head(key)
+            if etag is not None and found.etag != etag:
+                raise _replaced(key)
             return
-        reading = _Reading(self._client, self._bucket, key, start, stop)
+        reading = _Reading(self._client, self._bucket, key, start, stop, etag)
         breaks = 0
         while True:
             try:
@@ -69,14 +78,16 @@ class _Reading:
     """Where a stream stands in its object, and which version of the object it began with."""
 
     def __init__(
-        self, client: S3Client, bucket: str, key: str, start: int, stop: int | None
-    ) -> None:
+        self, client: S3Client, bucket: str, key: str, start: int, stop: int | None,
+        etag: str | None,
+    ) -> None:  # fmt: skip
         self._client = client
         self._bucket = bucket
         self._key = key
         self._at = start
         self._stop = stop
-        self._etag: str | None = None
+        self._pinned = etag is not None
+        self._etag = None if etag is None else f'"{etag}"'
 
     def chunks(self) -> Iterator[bytes]:
         """What is still to be read; nothing where the object has ended. Raises Unavailable when it breaks off."""
@@ -94,6 +105,8 @@ class _Reading:
             except ClientError as error:
                 if code_of(error) == "InvalidRange":
                     return
+                if self._pinned and code_of(error) == "PreconditionFailed":
+                    raise _replaced(self._key) from error
                 raise
             self._etag = answer["ETag"]
             with closing(answer["Body"]) as body:
@@ -114,6 +127,28 @@ class S3Writer:
             answer = self._client.put_object(
                 Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
             )
+        return ObjectInfo(key=key, bytes=len(body), etag=_bare(answer["ETag"]))
+
+    def put_over(
+        self,
+        key: str,
+        body: bytes,
+        etag: str | None,
+        content_type: str = "application/octet-stream",
+    ) -> ObjectInfo:
+        condition: Any = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": f'"{etag}"'}
+        with translated(f"object {key}"):
+            try:
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, **condition
+                )
+            except ClientError as error:
+                if code_of(error) in _UNMET:
+                    raise StateConflict(
+                        f"Object {key} was changed by somebody else meanwhile.",
+                        code="write_conflict",
+                    ) from error
+                raise
         return ObjectInfo(key=key, bytes=len(body), etag=_bare(answer["ETag"]))
 
     def delete(self, key: str) -> None:
@@ -223,6 +258,14 @@ def disposition(filename: str) -> str:
     """A `Content-Disposition` that saves under this name (RFC 6266), whatever characters somebody put into it."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+# What S3 answers to a conditional write: the object is another, is gone, or is being written right now.
+_UNMET = frozenset({"PreconditionFailed", "NoSuchKey", "404", "ConditionalRequestConflict"})
+
+
+def _replaced(key: str) -> StateConflict:
+    return StateConflict(f"Object {key} was replaced by another.", code="object_replaced")
 
 
 def _bare(etag: str) -> str:

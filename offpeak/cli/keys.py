@@ -39,7 +39,7 @@ def create(
     stage: Stage = "dev",
 ) -> None:
     """Make a key and print it. It is shown this once; only its hash is kept."""
-    with _deployment(stage) as aws:
+    with deployment(stage) as aws:
         made = create_key(
             account or DEFAULT_ACCOUNT,
             name,
@@ -57,8 +57,8 @@ def create(
 @app.command("list")
 def list_keys(account: AccountName = None, stage: Stage = "dev") -> None:
     """List keys: what they end in, never what they are."""
-    with _deployment(stage) as aws:
-        owners = aws.accounts.list() if account is None else [_named(aws, account)]
+    with deployment(stage) as aws:
+        owners = aws.accounts.list() if account is None else [account_named(aws, account)]
         keys = [(owner, key) for owner in owners for key in aws.accounts.keys(owner.id)]
     show_rows(
         ("key", "account", "name", "ends in", "created", "revoked"),
@@ -73,12 +73,13 @@ def revoke(
     stage: Stage = "dev",
 ) -> None:
     """Revoke a key. It opens nothing any more 60 s later."""
-    with _deployment(stage) as aws:
+    with deployment(stage) as aws:
         revoke_key(key_id, clock=aws.clock, accounts=aws.accounts, changes=aws.changes)
     say(f"Revoked {key_id}. It stops working within 60 s.")
 
 
-def _named(aws: Aws, account: str) -> Account:
+def account_named(aws: Aws, account: str) -> Account:
+    """The account of this name or id."""
     found = find_account(account, aws.accounts)
     if found is None:
         raise CliError(f"There is no account {account!r}; `offpeak keys list` shows them.")
@@ -86,7 +87,7 @@ def _named(aws: Aws, account: str) -> Account:
 
 
 @contextmanager
-def _deployment(stage: str) -> Iterator[Aws]:
+def deployment(stage: str) -> Iterator[Aws]:
     """The ports of one deployment; what goes wrong there as a sentence."""
     table = f"offpeak-{stage}-accounts"
     try:

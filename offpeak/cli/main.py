@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from offpeak.cli import batches, files, keys, models, pools, weights
+from offpeak.cli import batches, drop, files, keys, models, pools, weights
 from offpeak.cli.errors import CliError
 from offpeak.cli.show import say
 
@@ -22,6 +22,7 @@ app.command()(batches.status)
 app.command()(batches.results)
 app.command()(batches.cancel)
 app.command("list")(batches.list_batches)
+app.command()(drop.drop)
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
 models.app.command()(weights.stage)

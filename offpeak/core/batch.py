@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
+from offpeak.core.drop import DropSource
 from offpeak.core.errors import StateConflict
 from offpeak.core.usage import Counts, Usage
 
@@ -50,7 +51,8 @@ TASK_TOKENS_MAX = 4
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One batch's row. Times are whole seconds since the epoch. `errors_key` points at the list of bad lines.
-    `earlier_tokens` are those that RunShards waited on before it was retried."""
+    `earlier_tokens` are those that RunShards waited on before it was retried. `input_etag` pins an input that its owner
+    may replace; `drop` is where a batch came from that nobody created by a call."""
 
     id: str
     account_id: str
@@ -65,6 +67,8 @@ class Batch:
     on_invalid: OnInvalid = "fail"
     metadata: Mapping[str, str] | None = None
     output_expires_after: int | None = None
+    input_etag: str | None = None
+    drop: DropSource | None = None
     status: BatchStatus = BatchStatus.VALIDATING
     model: str | None = None
     counts: Counts = Counts()

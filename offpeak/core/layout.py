@@ -1,4 +1,5 @@
-"""Where things live in the bucket. Ids come from us, never from a caller, so keys are safe to build from them.
+"""Where things live in the bucket. Ids come from us, never from a caller, so keys are safe to build from them. Only the
+drop folder has other people's names in it (`drop.py`).
 
 files/{account}/{file}                           uploaded input
 uploads/{account}/{upload}/{part}                parts of an upload that is not complete yet
@@ -10,6 +11,9 @@ results/{batch}/…                                what clients download
 """
 
 from __future__ import annotations
+
+OWN_PREFIXES = ("files/", "uploads/", "work/", "results/")
+"""Everything but the drop folder."""
 
 
 def file_key(account_id: str, file_id: str) -> str:

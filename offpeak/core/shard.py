@@ -23,13 +23,15 @@ from offpeak.core.usage import Counts, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Consecutive request lines: the bytes [start, stop) of an object, the first of them line `first_line` (from 1)."""
+    """Consecutive request lines: the bytes [start, stop) of an object, the first of them line `first_line` (from 1).
+    `etag` pins an object that its owner may replace."""
 
     key: str
     start: int
     stop: int
     first_line: int
     lines: int
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

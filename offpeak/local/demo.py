@@ -1,4 +1,5 @@
-"""`make demo`: a batch file through the local cloud with the OpenAI SDK, from upload to results."""
+"""`make demo`: a batch file through the local cloud with the OpenAI SDK, from upload to results; then through its drop
+folder."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from offpeak.local.cloud import ROOT, LocalCloud
 from offpeak.local.deploy import DeployFailed
+from offpeak.local.drop_demo import drop_lines, dropped_results
 from offpeak.local.models import EngineError
 from offpeak.local.processes import ProcessFailed, leave_on_signals
 from offpeak.local.synthesis import SynthesisFailed
@@ -111,8 +113,9 @@ def _run(options: argparse.Namespace) -> int:
         batch = _submit(client, asked)
         batch = _watch(client, cloud, batch)
         _show(client, batch)
+        worked = batch.status == "completed" and _drop(cloud, asked)
     console.print(f"Done after {time.monotonic() - started:.0f} s. Nothing is left running.")
-    return 0 if batch.status == "completed" else 1
+    return 0 if worked else 1
 
 
 def _submit(client: OpenAI, asked: Input) -> Batch:
@@ -182,6 +185,15 @@ def _show(client: OpenAI, batch: Batch) -> None:
             f"Usage: {usage.input_tokens:,} input tokens ({cached:,} of them cached), "
             f"{usage.output_tokens:,} output tokens."
         )
+
+
+def _drop(cloud: LocalCloud, asked: Input) -> bool:
+    """The same without the API: the file's first lines through the S3 drop folder. Whether that worked."""
+    status = drop_lines(cloud, asked.path, lambda line: console.print(f"  {escape(line)}"))
+    lines = dropped_results(cloud, status)
+    if lines:
+        console.print(_table(list(lines)))
+    return bool(status["status"] == "completed")
 
 
 def _results(client: OpenAI, file_id: str | None) -> list[Mapping[str, Any]]:

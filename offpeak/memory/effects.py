@@ -50,6 +50,18 @@ class MemoryDispatches:
             self.asks.append(pool)
 
 
+class MemoryDrops:
+    """`put_backs` are the keys that were put back, in order."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.put_backs: list[str] = []
+
+    def put_back(self, key: str) -> None:
+        with self._lock:
+            self.put_backs.append(key)
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     pool: str

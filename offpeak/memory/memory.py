@@ -8,6 +8,7 @@ from offpeak.memory.clock import FrozenClock
 from offpeak.memory.effects import (
     MemoryAnnouncements,
     MemoryDispatches,
+    MemoryDrops,
     MemoryEndpoints,
     MemoryMetrics,
     MemoryWorkflows,
@@ -52,6 +53,7 @@ class Memory:
         self.idempotency = MemoryIdempotency(lock, self.clock)
         self.workflows = MemoryWorkflows(lock)
         self.dispatches = MemoryDispatches(lock)
+        self.drops = MemoryDrops(lock)
         self.endpoints = MemoryEndpoints(lock)
         self.announcements = MemoryAnnouncements(lock)
         self.metrics = MemoryMetrics(lock)

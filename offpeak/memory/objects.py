@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from offpeak.core.errors import InvalidRequest, NotFound, Unauthenticated
+from offpeak.core.errors import InvalidRequest, NotFound, StateConflict, Unauthenticated
 from offpeak.core.ports import PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Clock, ObjectInfo
 
 CHUNK_BYTES = 1024**2
@@ -29,9 +29,12 @@ class Bucket:
     objects: dict[str, StoredObject] = field(default_factory=dict)
 
     def store(
-        self, key: str, body: bytes, content_type: str, etag: str | None = None
-    ) -> ObjectInfo:
-        info = ObjectInfo(key=key, bytes=len(body), etag=etag or _md5(body))
+        self, key: str, body: bytes, content_type: str, etag: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:  # fmt: skip
+        info = ObjectInfo(
+            key=key, bytes=len(body), etag=etag or _md5(body), metadata=dict(metadata or {})
+        )
         with self.lock:
             self.objects[key] = StoredObject(info, body, content_type)
         return info
@@ -42,6 +45,12 @@ class Bucket:
                 raise NotFound(f"There is no object {key}.")
             return self.objects[key]
 
+    def find_pinned(self, key: str, etag: str | None) -> StoredObject:
+        found = self.find(key)
+        if etag is not None and found.info.etag != etag:
+            raise StateConflict(f"Object {key} was replaced by another.", code="object_replaced")
+        return found
+
 
 class MemoryReader:
     def __init__(self, bucket: Bucket) -> None:
@@ -50,11 +59,15 @@ class MemoryReader:
     def head(self, key: str) -> ObjectInfo:
         return self._bucket.find(key).info
 
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
-        return self._bucket.find(key).body[start:stop]
+    def read(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> bytes:
+        return self._bucket.find_pinned(key, etag).body[start:stop]
 
-    def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        body = memoryview(self._bucket.find(key).body)[start:stop]
+    def stream(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> Iterator[bytes]:
+        body = memoryview(self._bucket.find_pinned(key, etag).body)[start:stop]
         for at in range(0, len(body), CHUNK_BYTES):
             yield bytes(body[at : at + CHUNK_BYTES])
 
@@ -73,6 +86,25 @@ class MemoryWriter:
         self, key: str, body: bytes, content_type: str = "application/octet-stream"
     ) -> ObjectInfo:
         return self._bucket.store(key, body, content_type)
+
+    def put_over(
+        self,
+        key: str,
+        body: bytes,
+        etag: str | None,
+        content_type: str = "application/octet-stream",
+    ) -> ObjectInfo:
+        with self._bucket.lock:
+            stored = self._bucket.objects.get(key)
+            if (stored.info.etag if stored else None) != etag:
+                raise StateConflict(
+                    f"Object {key} was changed by somebody else meanwhile.", code="write_conflict"
+                )
+            return self._bucket.store(key, body, content_type)
+
+    def put_with(self, key: str, body: bytes, metadata: Mapping[str, str]) -> ObjectInfo:
+        """As a producer puts an object, with metadata of theirs. We never do."""
+        return self._bucket.store(key, body, "application/jsonl", metadata=metadata)
 
     def delete(self, key: str) -> None:
         with self._bucket.lock:

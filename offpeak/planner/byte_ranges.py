@@ -18,9 +18,13 @@ def byte_ranges(size: int) -> list[dict[str, int]]:
 
 
 def workflow_input(batch: Batch) -> dict[str, Any]:
-    """What an execution of `process_batch` for this batch is started with; its name is the batch's id."""
-    return {
+    """What an execution of `process_batch` for this batch is started with; its name is the batch's id.
+
+    `dropped`, if it is there: its results are delivered to the drop folder, too.
+    """
+    payload: dict[str, Any] = {
         "account_id": batch.account_id,
         "batch_id": batch.id,
         "ranges": byte_ranges(batch.input_bytes),
     }
+    return payload if batch.drop is None else {**payload, "dropped": True}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from offpeak.core.account import Account
 from offpeak.core.batch import Accent, Batch, BatchStatus, OnInvalid
 from offpeak.core.catalogue import Catalogue
+from offpeak.core.drop import DropSource, is_dropped
 from offpeak.core.errors import (
     InvalidRequest,
     NotFound,
@@ -74,7 +75,7 @@ def create_batch(
     as many open batches as it may, StateConflict for a reused Idempotency-Key.
     """
     window_seconds = parse_window(new.completion_window)
-    _check_endpoint(new.endpoint, catalogue)
+    check_endpoint(new.endpoint, catalogue)
     batch_id = reserve_id(
         BATCH,
         account_id=account.id,
@@ -84,19 +85,17 @@ def create_batch(
         clock=clock,
         idempotency=idempotency,
     )
-    made = _made_before(account.id, batch_id, batches) if idempotency_key else None
+    made = made_before(account.id, batch_id, batches) if idempotency_key else None
     if made is None:
         file, error = _find_input(account, new.input_file_id, clock=clock, files=files)
-        _check_quota(account, batches)
-        batch = _batch(account, new, batch_id, file, int(clock.now()), window_seconds)
-        if error is not None:
-            batch = _fail(batch, error, writer=writer)
-        made = _add(batch, changes=changes, batches=batches)
-    _set_going(made, workflows=workflows, announcements=announcements)
+        check_quota(account, batches)
+        batch = new_batch(account, new, batch_id, file, int(clock.now()), window_seconds)
+        made = add_batch(batch, error, writer=writer, changes=changes, batches=batches)
+    set_going(made, workflows=workflows, announcements=announcements)
     return made
 
 
-def _check_endpoint(endpoint: str, catalogue: Catalogue) -> None:
+def check_endpoint(endpoint: str, catalogue: Catalogue) -> None:
     served = sorted({name for model in catalogue.served for name in model.endpoints})
     if endpoint not in served:
         raise InvalidRequest(
@@ -106,7 +105,7 @@ def _check_endpoint(endpoint: str, catalogue: Catalogue) -> None:
         )
 
 
-def _made_before(account_id: str, batch_id: str, batches: Batches) -> Batch | None:
+def made_before(account_id: str, batch_id: str, batches: Batches) -> Batch | None:
     try:
         return batches.get(account_id, batch_id)
     except NotFound:
@@ -141,7 +140,7 @@ def _find_input(
     return file, None
 
 
-def _check_quota(account: Account, batches: Batches) -> None:
+def check_quota(account: Account, batches: Batches) -> None:
     limit = account.limits.open_batches_max
     count = batches.open_count(account.id)
     if count >= limit:
@@ -152,9 +151,11 @@ def _check_quota(account: Account, batches: Batches) -> None:
         )
 
 
-def _batch(
-    account: Account, new: NewBatch, batch_id: str, file: File | None, now: int, window_seconds: int
-) -> Batch:
+def new_batch(
+    account: Account, new: NewBatch, batch_id: str, file: File | None, now: int,
+    window_seconds: int, *, drop: DropSource | None = None,
+) -> Batch:  # fmt: skip
+    """The row of a batch to come. An input that lies in the drop folder is pinned, for its producer may replace it."""
     return Batch(
         id=batch_id,
         account_id=account.id,
@@ -169,6 +170,8 @@ def _batch(
         on_invalid=new.on_invalid,
         metadata=new.metadata,
         output_expires_after=new.output_expires_after,
+        input_etag=file.etag if file and is_dropped(file.key) else None,
+        drop=drop,
     )
 
 
@@ -179,8 +182,12 @@ def _fail(batch: Batch, error: LineError, *, writer: Writer) -> Batch:
     return batch.failed(errors_key=key, counts=Counts(), now=batch.created_at)
 
 
-def _add(batch: Batch, *, changes: Changes, batches: Batches) -> Batch:
-    """Adds the row; when the same request is a step ahead, its row is the answer."""
+def add_batch(
+    batch: Batch, error: LineError | None, *, writer: Writer, changes: Changes, batches: Batches
+) -> Batch:
+    """Adds the row, `failed` when there is an error; when the same request is a step ahead, its row is the answer."""
+    if error is not None:
+        batch = _fail(batch, error, writer=writer)
     try:
         changes.commit(Add(batch))
     except StateConflict:
@@ -188,7 +195,8 @@ def _add(batch: Batch, *, changes: Changes, batches: Batches) -> Batch:
     return batch
 
 
-def _set_going(batch: Batch, *, workflows: Workflows, announcements: Announcements) -> None:
+def set_going(batch: Batch, *, workflows: Workflows, announcements: Announcements) -> None:
+    """Starts its execution; may be called again. One that failed at once has none, and is announced here."""
     if batch.status is BatchStatus.VALIDATING:
         # The row stands, so the caller's answer must not be an error: it would create a second batch. The sweep
         # starts what this doesn't.

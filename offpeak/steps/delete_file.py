@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offpeak.core.drop import is_dropped
 from offpeak.core.errors import StateConflict
 from offpeak.core.file import File
 from offpeak.core.ports import Batches, Changes, Clock, Files, Multipart, Save, Writer
@@ -21,7 +22,10 @@ def delete_file(
     files: Files,
     batches: Batches,
 ) -> None:
-    """Raises NotFound. A batch that is running keeps its input and ends as it would have; `drop_input` cleans up."""
+    """Raises NotFound. A batch that is running keeps its input and ends as it would have; `drop_input` cleans up.
+
+    An object of the drop folder is its producer's, and stays.
+    """
     for tries_left in reversed(range(TRIES_MAX)):
         file = find_file(account_id, file_id, clock=clock, files=files)
         try:
@@ -36,7 +40,7 @@ def delete_file(
 def _drop(file: File, *, writer: Writer, multipart: Multipart, batches: Batches) -> None:
     if file.multipart_id is not None:
         multipart.abort(file.key, file.multipart_id)
-    if not is_read(file.key, batches):
+    if not is_dropped(file.key) and not is_read(file.key, batches):
         writer.delete(file.key)
 
 

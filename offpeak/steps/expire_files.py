@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import islice
 
+from offpeak.core.drop import is_dropped
 from offpeak.core.errors import StateConflict
 from offpeak.core.ports import Batches, Changes, Clock, Files, Multipart, Save, Writer
 
@@ -31,7 +32,8 @@ def expire_files(
     for file in islice(over, FILES_MAX):
         if file.multipart_id is not None:
             multipart.abort(file.key, file.multipart_id)
-        writer.delete(file.key)
+        if not is_dropped(file.key):
+            writer.delete(file.key)
         with suppress(StateConflict):  # its account was quicker, or another call
             changes.commit(Save(file.deleted()))
             deleted += 1

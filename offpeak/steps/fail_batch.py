@@ -1,11 +1,15 @@
-"""Ends a batch that could not be validated because of a fault of ours: `process_batch` comes here from its Catch."""
+"""Ends a batch that could not be validated: `process_batch` comes here from its Catch.
+
+The fault is ours, unless somebody replaced or removed the input while it was read: a producer may do so in the drop
+folder.
+"""
 
 from __future__ import annotations
 
 from offpeak.core.batch import Batch, BatchStatus
-from offpeak.core.errors import StateConflict, Unavailable
+from offpeak.core.errors import NotFound, StateConflict, Unavailable
 from offpeak.core.layout import batch_errors_key
-from offpeak.core.ports import Batches, Changes, Clock, Save, Writer
+from offpeak.core.ports import Batches, Changes, Clock, Reader, Save, Writer
 from offpeak.core.request_line import LineError
 from offpeak.core.usage import Counts
 from offpeak.wire.batch_errors import encode_batch_errors
@@ -16,11 +20,16 @@ ERROR = LineError(
     message="The input file could not be validated because of a fault on our side. No request has run. "
     "Create the batch again; if it fails again, ask the operators of this service.",
 )
+REPLACED = LineError(
+    code="input_replaced",
+    message="The input was replaced or removed while it was read, and no request has run. "
+    "If it was replaced, the new one has a batch of its own.",
+)
 
 
 def fail_batch(
     account_id: str, batch_id: str, *, clock: Clock, batches: Batches, changes: Changes,
-    writer: Writer,
+    reader: Reader, writer: Writer,
 ) -> None:  # fmt: skip
     """The batch is `failed`, or `cancelled` when that was asked for. One that has ended stays as it is.
 
@@ -33,13 +42,24 @@ def fail_batch(
         if batch.in_progress_at is not None:
             raise StateConflict(f"Batch {batch.id} was planned; it can't fail any more.")
         # The errors first: a batch that is seen to have failed says why.
-        writer.put(batch_errors_key(batch_id), encode_batch_errors([ERROR], 1), "application/json")
+        error = ERROR if _is_there(batch, reader) else REPLACED
+        writer.put(batch_errors_key(batch_id), encode_batch_errors([error], 1), "application/json")
         try:
             changes.commit(Save(_ended(batch, int(clock.now()))))
         except StateConflict:
             continue
         return
     raise Unavailable(f"Batch {batch_id} changed {COMMIT_ATTEMPTS} times while it was ended.")
+
+
+def _is_there(batch: Batch, reader: Reader) -> bool:
+    """Whether a pinned input is still what it was. Others are never replaced."""
+    if batch.input_etag is None:
+        return True
+    try:
+        return reader.head(batch.input_key).etag == batch.input_etag
+    except NotFound:
+        return False
 
 
 def _ended(batch: Batch, now: int) -> Batch:

@@ -43,6 +43,11 @@ _ENGINE_FAILED = _Reason(
     "engine_error",
     "The engine failed each time it worked on this request or on one beside it. Send the request again in a new batch.",
 )
+_INPUT_GONE = _Reason(
+    "input_replaced",
+    "The input was replaced or removed while the batch ran, before this request was read. "
+    "Results that were finished by then are kept.",
+)
 
 
 def harvest_shards(
@@ -144,8 +149,10 @@ class _Harvest:
         reason = _reason(self._batch, self._run, shard)
         results: dict[str, list[bytes]] = {"output": [], "error": []}
         usage = Usage()
-        for number, custom_id in _custom_ids(planned, self._reader):
-            line = finished.get(number) or self._unfinished(number, custom_id, reason)
+        for number, custom_id, is_read in _custom_ids(planned, self._reader):
+            line = finished.get(number) or self._unfinished(
+                number, custom_id, reason if is_read else _INPUT_GONE
+            )
             results[line.kind].append(line.result)
             usage += line.usage
         own = f"{prefix}{shard.attempt:04}/"
@@ -197,8 +204,8 @@ def _checkpointed(prefix: str, reader: Reader) -> Mapping[int, FinishedLine]:
     return finished
 
 
-def _custom_ids(planned: PlannedShard, reader: Reader) -> Iterator[tuple[int, str | None]]:
-    """(line number, custom_id) of all its lines, in order. The id is None when the input can't be read any more."""
+def _custom_ids(planned: PlannedShard, reader: Reader) -> Iterator[tuple[int, str | None, bool]]:
+    """(line number, custom_id, whether the line could be read) of all its lines, in order."""
     expected = iter(
         number
         for segment in planned.segments
@@ -206,9 +213,9 @@ def _custom_ids(planned: PlannedShard, reader: Reader) -> Iterator[tuple[int, st
     )
     try:
         for number, raw in read_lines(reader, planned.segments):
-            yield next(expected), read_line(raw, number).custom_id
-    except (NotFound, ValueError) as error:
+            yield next(expected), read_line(raw, number).custom_id, True
+    except (NotFound, StateConflict, ValueError) as error:
         # The object was removed or replaced behind our back. The batch must end all the same.
         logger.error("the input of shard %d can't be read: %s", planned.number, error)
     for number in expected:
-        yield number, None
+        yield number, None, False

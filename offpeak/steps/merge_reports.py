@@ -111,7 +111,7 @@ class MergedReports:
                         seen += 1
                     segment = Segment(
                         key=self._batch.input_key, start=position, stop=stop, first_line=line,
-                        lines=record.lines,
+                        lines=record.lines, etag=self._batch.input_etag,
                     )  # fmt: skip
                     span = Span(models[record.model], segment)
                     yield from self._without(duplicates[first:seen], span)
@@ -146,7 +146,7 @@ class MergedReports:
         whole = span.segment
         by_line = {duplicate.line: duplicate for duplicate in duplicates}
         rest = whole
-        chunks = self._reader.stream(whole.key, whole.start, whole.stop)
+        chunks = self._reader.stream(whole.key, whole.start, whole.stop, etag=whole.etag)
         lines = split_lines(chunks, whole.start, whole.stop - whole.start)
         for number, (start, stop, text) in enumerate(lines, whole.first_line):
             if number not in by_line:

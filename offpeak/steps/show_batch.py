@@ -32,7 +32,7 @@ def show_batch(batch: Batch, *, reader: Reader, runs: Runs, shards: Shards) -> S
         of_batch = runs.of_batch(batch.id)
         counts = _counts_so_far(batch, of_batch, shards)
         usage = sum((run.usage for run in of_batch), Usage()) if of_batch else None
-    errors = _read_errors(batch.errors_key, reader) if batch.errors_key else None
+    errors = read_errors(batch, reader)
     return ShownBatch(batch=batch, counts=counts, usage=usage, errors=errors)
 
 
@@ -50,8 +50,11 @@ def _counts_so_far(batch: Batch, of_batch: Sequence[Run], shards: Shards) -> Cou
     return Counts(total=total, completed=completed, failed=min(found.failed, total - completed))
 
 
-def _read_errors(key: str, reader: Reader) -> bytes | None:
+def read_errors(batch: Batch, reader: Reader) -> bytes | None:
+    """The stored list of a failed batch's errors."""
+    if batch.errors_key is None:
+        return None
     try:
-        return reader.read(key)
+        return reader.read(batch.errors_key)
     except NotFound:
         return None

@@ -62,7 +62,7 @@ def _lines_of_range(
     last_byte = min(stop + line_bytes_max + 1, batch.input_bytes)
     if first_byte >= last_byte:
         return
-    chunks = reader.stream(batch.input_key, first_byte, last_byte)
+    chunks = reader.stream(batch.input_key, first_byte, last_byte, etag=batch.input_etag)
     lines = split_lines(chunks, first_byte, line_bytes_max)
     if start > 0:
         # The rest of a line that began earlier. It is just "\n" if a line begins at `start`.

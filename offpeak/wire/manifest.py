@@ -1,6 +1,6 @@
 """A run's manifest: JSON Lines, one shard a line, so that a dispatcher reads just the line under the run's cursor.
 
-    [number, lines, [[key, [[start, stop, first_line, lines], …]], …]]
+    [number, lines, [[key, [[start, stop, first_line, lines], …], etag or null], …]]
 
 Segments stand grouped by their object, for an interleaved file has hundreds in a shard, all of one key.
 """
@@ -19,7 +19,16 @@ from offpeak.wire.jsonl import split_lines
 MANIFEST_LINE_BYTES_MAX = ORDER_BYTES_MAX
 """A read of this many bytes from a line's start holds all of the line. What is longer could not be dispatched."""
 
-PackedSegments = list[tuple[str, list[tuple[int, int, int, int]]]]
+_Place = tuple[int, int, int, int]
+
+
+class _OfObject(msgspec.Struct, array_like=True, frozen=True):
+    key: str
+    segments: list[_Place]
+    etag: str | None = None
+
+
+PackedSegments = list[_OfObject]
 
 
 class _ManifestLine(msgspec.Struct, array_like=True, frozen=True):
@@ -64,14 +73,25 @@ def iterate_shards(
 
 def pack_segments(segments: Iterable[Segment]) -> PackedSegments:
     return [
-        (key, [(each.start, each.stop, each.first_line, each.lines) for each in of_one_object])
-        for key, of_one_object in groupby(segments, key=lambda segment: segment.key)
+        _OfObject(
+            key,
+            [(each.start, each.stop, each.first_line, each.lines) for each in of_one_object],
+            etag,
+        )
+        for (key, etag), of_one_object in groupby(segments, key=lambda each: (each.key, each.etag))
     ]
 
 
 def unpack_segments(packed: PackedSegments) -> tuple[Segment, ...]:
     return tuple(
-        Segment(key=key, start=start, stop=stop, first_line=first_line, lines=lines)
-        for key, of_one_object in packed
-        for start, stop, first_line, lines in of_one_object
+        Segment(
+            key=of_one_object.key,
+            start=start,
+            stop=stop,
+            first_line=first_line,
+            lines=lines,
+            etag=of_one_object.etag,
+        )
+        for of_one_object in packed
+        for start, stop, first_line, lines in of_one_object.segments
     )

@@ -19,13 +19,13 @@ GAP_BYTES_MAX = 2**20
 def read_lines(reader: Reader, segments: Iterable[Segment]) -> Iterator[tuple[int, bytes]]:
     """(line number, its bytes without the newline) of every line, in order. Memory holds a chunk and a line.
 
-    `segments` are in the order of their lines. Raises NotFound when their object is gone, ValueError when its lines
-    are not where the segments say.
+    `segments` are in the order of their lines. Raises NotFound when their object is gone, StateConflict when it was
+    replaced, ValueError when its lines are not where the segments say.
     """
     for stretch in stretches(segments):
         longest = max(segment.stop - segment.start for segment in stretch)
         first = stretch[0]
-        chunks = reader.stream(first.key, first.start, stretch[-1].stop)
+        chunks = reader.stream(first.key, first.start, stretch[-1].stop, etag=first.etag)
         # No line of a segment is longer than the segment. One in a gap may be, and is dropped without being held.
         lines = split_lines(chunks, first.start, line_bytes_max=longest)
         for segment in stretch:
@@ -45,7 +45,10 @@ def stretches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
 
 
 def _is_near(before: Segment, after: Segment) -> bool:
-    return before.key == after.key and 0 <= after.start - before.stop <= GAP_BYTES_MAX
+    return (before.key, before.etag) == (
+        after.key,
+        after.etag,
+    ) and 0 <= after.start - before.stop <= GAP_BYTES_MAX
 
 
 def _numbered(segment: Segment, lines: Iterator[Line]) -> Iterator[tuple[int, bytes]]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from offpeak.core.errors import InvalidRequest, NotFound
+from offpeak.core.errors import InvalidRequest, NotFound, StateConflict
 from offpeak.core.ids import ACCOUNT
 from offpeak.core.ports import PART_BYTES_MIN
 from tests.contract import rows
@@ -241,3 +241,42 @@ def test_a_client_downloads_by_url(world: World, prefix: str) -> None:
     world.ports.writer.put(prefix + "out put.jsonl", b"results")
     url = world.ports.presigner.download_url(prefix + "out put.jsonl", 600, 'a"b\r\nc/ü.jsonl')
     assert world.download(url) == b"results"
+
+
+# ── objects that somebody else may replace ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, None), (2, 5), (3, 3), (50, 60)])
+def test_a_pinned_read_gives_these_bytes_or_none(
+    ports: Ports, prefix: str, start: int, stop: int | None
+) -> None:
+    pinned = ports.writer.put(prefix + "pinned", b"0123456789")
+    body = ports.reader.read(pinned.key, start, stop, etag=pinned.etag)
+    assert body == b"0123456789"[start:stop]
+    ports.writer.put(pinned.key, b"abcdefghij")
+    with pytest.raises(StateConflict) as refused:
+        ports.reader.read(pinned.key, start, stop, etag=pinned.etag)
+    assert refused.value.code == "object_replaced"
+    with pytest.raises(StateConflict):
+        list(ports.reader.stream(pinned.key, start, stop, etag=pinned.etag))
+    ports.writer.delete(pinned.key)
+    with pytest.raises(NotFound):
+        ports.reader.read(pinned.key, start, stop, etag=pinned.etag)
+
+
+def test_an_object_is_put_over_the_one_that_was_seen_and_no_other(
+    ports: Ports, prefix: str
+) -> None:
+    key = prefix + "status.json"
+    first = ports.writer.put_over(key, b"1", None, "application/json")
+    assert ports.reader.head(key) == first
+    second = ports.writer.put_over(key, b"2", first.etag)
+    for etag in (None, first.etag, "0" * 32):
+        with pytest.raises(StateConflict) as refused:
+            ports.writer.put_over(key, b"3", etag)
+        assert refused.value.code == "write_conflict"
+    assert ports.reader.read(key) == b"2"
+    ports.writer.delete(key)
+    with pytest.raises(StateConflict):
+        ports.writer.put_over(key, b"3", second.etag)
+    assert ports.writer.put_over(key, b"3", None).bytes == 1

@@ -82,6 +82,7 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
     for queue, function in {
         "offpeak-prod-dispatch.fifo": "dispatch_shards",
         "offpeak-prod-shard-ended": "complete_shard",
+        "offpeak-prod-drops": "ingest_drop",
     }.items():
         properties = _only(prod, "AWS::SQS::Queue", QueueName=queue)
         assert properties["VisibilityTimeout"] > SIZES[function].timeout_seconds
@@ -89,13 +90,17 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
 
 
 def test_poison_is_kept_for_two_weeks(prod: Synthesised) -> None:
-    for name in ("offpeak-prod-dispatch-dead.fifo", "offpeak-prod-shard-ended-dead"):
+    for name in (
+        "offpeak-prod-dispatch-dead.fifo",
+        "offpeak-prod-shard-ended-dead",
+        "offpeak-prod-drops-dead",
+    ):
         assert _only(prod, "AWS::SQS::Queue", QueueName=name)["MessageRetentionPeriod"] == 1_209_600
 
 
 def test_queue_consumers_report_failures_record_by_record(prod: Synthesised) -> None:
     mappings = prod.templates["lifecycle"].find_resources("AWS::Lambda::EventSourceMapping")
-    assert len(mappings) == 2
+    assert len(mappings) == 3
     for mapping in mappings.values():
         assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
@@ -113,11 +118,14 @@ def test_both_topics_deliver_sagemakers_own_words_to_one_queue(prod: Synthesised
     assert all(s["Properties"]["RawMessageDelivery"] is True for s in subscriptions)
 
 
-def test_the_sweep_runs_every_minute_and_ends_before_the_next(prod: Synthesised) -> None:
-    rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-sweep")
-    assert rule["ScheduleExpression"] == "rate(1 minute)"
-    assert "Sweep" in rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
-    assert SIZES["sweep"].timeout_seconds < 60
+def test_what_runs_every_minute_ends_before_the_next(prod: Synthesised) -> None:
+    for folder in ("sweep", "show_drops"):
+        name = f"offpeak-prod-{folder.replace('_', '-')}"
+        rule = _only(prod, "AWS::Events::Rule", Name=name)
+        assert rule["ScheduleExpression"] == "rate(1 minute)"
+        called = rule["Targets"][0]["Arn"]["Fn::GetAtt"][0].lower()
+        assert folder.replace("_", "") in called
+        assert SIZES[folder].timeout_seconds < 60
 
 
 def test_deployed_pools_are_measured_every_minute(prod: Synthesised, catalogue: Catalogue) -> None:
@@ -136,7 +144,7 @@ def test_only_tls_reaches_queues_and_topics_in_prod(prod: Synthesised, local: Sy
         }
         return json.dumps(found).count('"aws:SecureTransport": "false"')
 
-    assert denials(prod) == 6  # four queues, two topics
+    assert denials(prod) == 8  # six queues, two topics
     assert denials(local) == 0
 
 

@@ -19,6 +19,7 @@ CALLS = {
     "CloseBatch": "CloseBatch",
     "HarvestChunk": "HarvestShards",
     "FinalizeBatch": "FinalizeBatch",
+    "DeliverDrop": "DeliverDrop",
     "AnnounceBatch": "AnnounceBatch",
     "FailBatch": "FailBatch",
 }
@@ -114,12 +115,16 @@ def test_the_road_of_a_batch_that_runs(definition: Mapping[str, Any]) -> None:
     assert {c["StringEquals"]: c["Next"] for c in states["Planned"]["Choices"]} == {
         "run": "RunShards",
         "close": "CloseBatch",
-        "announce": "AnnounceBatch",
+        "announce": "Dropped",
     }
     assert states["RunShards"]["Next"] == "CloseBatch"
     assert states["CloseBatch"]["Next"] == "HarvestShards"
     assert states["HarvestShards"]["Next"] == "FinalizeBatch"
-    assert states["FinalizeBatch"]["Next"] == "AnnounceBatch"
+    assert states["FinalizeBatch"]["Next"] == "Dropped"
+    [dropped] = states["Dropped"]["Choices"]
+    assert (dropped["Variable"], dropped["IsPresent"]) == ("$.dropped", True)
+    assert (dropped["Next"], states["Dropped"]["Default"]) == ("DeliverDrop", "AnnounceBatch")
+    assert states["DeliverDrop"]["Next"] == "AnnounceBatch"
     assert states["AnnounceBatch"]["End"] is True
 
 
@@ -134,7 +139,7 @@ def test_functions_get_the_payloads_that_they_parse(definition: Mapping[str, Any
         **batch,
         "task_token.$": "$$.Task.Token",
     }
-    for name in ("CloseBatch", "FinalizeBatch", "AnnounceBatch", "FailBatch"):
+    for name in ("CloseBatch", "FinalizeBatch", "DeliverDrop", "AnnounceBatch", "FailBatch"):
         assert states[name]["Parameters"]["Payload"] == batch
     assert set(states["ValidateInput"]["ItemSelector"]) == {
         "account_id.$", "batch_id.$", "index.$", "start.$", "stop.$",
@@ -180,7 +185,15 @@ def test_a_fault_before_any_work_fails_the_batch_and_announces_it(
         assert states[name]["Catch"] == [
             {"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "FailBatch"}
         ]
-    assert states["FailBatch"]["Next"] == "AnnounceBatch"
+    assert states["FailBatch"]["Next"] == "Dropped"
+
+
+def test_results_that_cannot_be_delivered_are_announced_all_the_same(
+    definition: Mapping[str, Any],
+) -> None:
+    assert definition["States"]["DeliverDrop"]["Catch"] == [
+        {"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "AnnounceBatch"}
+    ]
 
 
 def test_the_wait_for_the_runs_outlasts_the_longest_window_and_then_harvests(

@@ -21,6 +21,9 @@ REASONS = {
     "/uploads/*": "a prefix of the bucket; ids are in the keys",
     "/work/*": "a prefix of the bucket; ids are in the keys",
     "/results/*": "a prefix of the bucket; ids are in the keys",
+    "/drop/*.output.jsonl": "what is written beside them, by its suffix",
+    "/drop/*.errors.jsonl": "what is written beside them, by its suffix",
+    "/drop/*.status.json": "what is written beside them, by its suffix",
     ".Arn:*": "a function's versions, which Step Functions may be told to call (CDK's grant_invoke)",
     ":*": "the streams of a pool's own log group, which SageMaker names",
 }
@@ -42,6 +45,12 @@ UNSCOPED = {
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
 }
+
+
+def _writes(access: Access) -> bool:
+    return bool(access.writes_objects or access.deletes_objects or access.writes_beside_drops)
+
+
 # A port, and the rights of which it needs at least one.
 NEEDS = {
     "accounts": lambda a: "accounts" in a.reads,
@@ -52,11 +61,12 @@ NEEDS = {
     "idempotency": lambda a: "idempotency" in a.writes,
     "changes": lambda a: a.writes,
     "reader": lambda a: a.reads_objects,
-    "writer": lambda a: a.writes_objects or a.deletes_objects,
-    "multipart": lambda a: a.writes_objects,
+    "writer": _writes,
+    "multipart": _writes,
     "presigner": lambda a: a.reads_objects and a.writes_objects,
     "workflows": lambda a: a.starts_batches or a.answers_batches,
     "dispatches": lambda a: a.asks_dispatch,
+    "drops": lambda a: a.puts_back_drops,
     "endpoints": lambda a: a.invokes_endpoints,
     "announcements": lambda a: a.announces,
     "metrics": lambda a: a.publishes_metrics,
@@ -196,9 +206,7 @@ def test_a_function_may_use_the_ports_that_its_handler_binds_and_no_others(folde
         if needs[port](access)
     ] == []
     assert bool({"reader"} & bound) is bool(access.reads_objects)
-    assert bool({"writer", "multipart"} & bound) is bool(
-        access.writes_objects or access.deletes_objects
-    )
+    assert bool({"writer", "multipart"} & bound) is _writes(access)
 
 
 # Where each function that binds `multipart` puts objects of any size; `expire_files` only aborts some.
@@ -207,12 +215,16 @@ LARGE_OBJECTS = {
     "validate_range": "work/",
     "plan_shards": "work/",
     "finalize_batch": "results/",
+    "ingest_drop": "files/",
 }
 
 
 @pytest.mark.parametrize("folder", ACCESS)
 def test_who_completes_a_multipart_upload_may_look_at_what_came_of_it(folder: str) -> None:
     bound = "multipart" in _bound_ports(folder) and folder != "expire_files"
+    if folder == "deliver_drop":  # it writes in the drop folder alone, and reads all of it
+        assert "drop/" in ACCESS[folder].reads_objects
+        return
     assert bound is (folder in LARGE_OBJECTS)
     if folder in LARGE_OBJECTS:
         assert LARGE_OBJECTS[folder] in ACCESS[folder].writes_objects

@@ -52,7 +52,10 @@ def test_every_field_may_be_left_out_and_data_are_kept_then() -> None:
 
 def test_every_field_of_a_stage_can_be_set() -> None:
     written = {line.split(" = ")[0] for line in FULL.splitlines() if " = " in line}
-    assert written | {"alarm_topic_arn"} == {f.name for f in fields(Stage)} - {"name", "emulated"}
+    assert written | {"alarm_topic_arn", "drop_producers"} == {f.name for f in fields(Stage)} - {
+        "name",
+        "emulated",
+    }
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from offpeak.memory.memory import Memory
 PORTS = (
     "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
     "batches", "runs", "shards", "idempotency", "workflows", "dispatches", "endpoints",
-    "announcements",
+    "announcements", "drops",
 )  # fmt: skip
 LAGGING = {("shards", "open"), ("runs", "ready"), ("batches", "open")}
 

@@ -18,6 +18,7 @@ from typing import Any
 from offpeak.core.account import Account
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
+from offpeak.core.errors import OffpeakError, StateConflict
 from offpeak.core.ports import Add
 from offpeak.core.shard import ShardStatus
 from offpeak.planner.byte_ranges import workflow_input
@@ -25,11 +26,15 @@ from offpeak.steps.announce_batch import announce_batch
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.close_batch import close_batch
 from offpeak.steps.complete_shard import complete_shard
+from offpeak.steps.deliver_drop import deliver_drop
 from offpeak.steps.dispatch_shards import dispatch_shards
+from offpeak.steps.fail_batch import fail_batch
 from offpeak.steps.finalize_batch import finalize_batch
 from offpeak.steps.harvest_shards import harvest_shards
+from offpeak.steps.ingest_drop import ingest_drop
 from offpeak.steps.plan_shards import plan_shards
 from offpeak.steps.release_runs import release_runs
+from offpeak.steps.show_drops import show_drops
 from offpeak.steps.sweep import sweep
 from offpeak.steps.validate_range import validate_range
 from offpeak.wire.invocation import decode_order, encode_report
@@ -95,6 +100,7 @@ class Simulation(Interleaving):
         if self.memory.clock.now() - self._last_sweep >= 60:
             self._last_sweep = self.memory.clock.now()
             self.spawn("sweep", lambda: self.call(sweep))
+            self.spawn("show_drops", lambda: self.call(show_drops))
 
     def call(self, step: Callable[..., Any], *args: Any) -> Any:
         """The step with the ports that it asks for."""
@@ -147,24 +153,36 @@ class Simulation(Interleaving):
 
     def _process(self, payload: Mapping[str, Any]) -> None:
         ids = payload["account_id"], payload["batch_id"]
-        for each in payload["ranges"]:
-            self._state(validate_range, *ids, each["index"], each["start"], each["stop"])
-        following = self._state(plan_shards, *ids, len(payload["ranges"]))
+        try:
+            for each in payload["ranges"]:
+                self._state(validate_range, *ids, *each.values(), tries=4)
+            following = self._state(plan_shards, *ids, len(payload["ranges"]), tries=4)
+        except OffpeakError:
+            self._state(fail_batch, *ids)
+            following = "announce"
         if following == "run":
             self._run_shards(*ids)
         if following != "announce":
             for chunk in self._state(close_batch, *ids):
                 self._state(harvest_shards, *ids, chunk.run, chunk.first, chunk.last)
             self._state(finalize_batch, *ids)
+        if payload.get("dropped"):
+            self._state(deliver_drop, *ids)
         self._state(announce_batch, *ids)
 
-    def _state(self, step: Callable[..., Any], *args: Any) -> Any:
+    def _state(self, step: Callable[..., Any], *args: Any, tries: int | None = None) -> Any:
+        """Its answer. What is `tries` times refused (not lost: nobody dies so often) goes to the Catch."""
+        refusals = 0
         while True:
             if self.happens(self.faults.doubled):
                 self.spawn(f"ghost of {step.__name__}", lambda: self.call(step, *args))
             child = self._attempt(step, *args)
             if child.error is None:
                 return child.result
+            refusals += isinstance(child.error, StateConflict)
+            if tries is not None and refusals >= tries:
+                assert isinstance(child.error, StateConflict)
+                raise child.error
             self.sleep(5)
 
     def _run_shards(self, account_id: str, batch_id: str) -> None:
@@ -219,6 +237,12 @@ class Simulation(Interleaving):
         self.memory.changes.commit(Add(batch))
         if not self.happens(self.faults.lost):
             self.memory.workflows.start(batch_id, workflow_input(batch))
+
+    def drop(self, key: str, body: bytes) -> None:
+        """A producer puts an object; its events come some time, once or more often."""
+        self.memory.writer.put(key, body)
+        for _ in range(max(1, self._copies())):
+            self.spawn(f"event {key}", partial(self._receive, ingest_drop, key), mortal=False)
 
     def cancel(self, batch_id: str) -> None:
         self.spawn(f"cancel {batch_id}", lambda: self.call(cancel_batch, "acct_1", batch_id))

@@ -122,9 +122,11 @@ def test_a_manifest_is_read_once_for_many_shards() -> None:
     reads = []
     read = ward.reader.read
 
-    def counting(key: str, start: int = 0, stop: int | None = None) -> bytes:
+    def counting(
+        key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> bytes:
         reads.append(key)
-        return read(key, start, stop)
+        return read(key, start, stop, etag=etag)
 
     ward.reader.read = counting  # type: ignore[method-assign]
     red = replace(CATALOGUE.models[0], instances_max=10)

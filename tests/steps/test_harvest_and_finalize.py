@@ -279,8 +279,10 @@ def test_large_outputs_are_joined_byte_for_byte_without_passing_through() -> Non
         expected += body
     read = ward.reader.read
 
-    def counting(key: str, start: int = 0, stop: int | None = None) -> bytes:
-        reads.append(body := read(key, start, stop))
+    def counting(
+        key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> bytes:
+        reads.append(body := read(key, start, stop, etag=etag))
         return body
 
     ward.reader.read = counting  # type: ignore[method-assign]

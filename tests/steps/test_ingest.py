@@ -259,7 +259,9 @@ class _Endless:
         self._chunk = line * (2**20 // len(line))
         self._bytes = bytes_
 
-    def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> Iterator[bytes]:
         for _ in range(self._bytes // len(self._chunk)):
             yield bytes(bytearray(self._chunk))
 
@@ -459,7 +461,7 @@ def test_a_crash_while_manifests_are_written_leaves_no_rows_and_no_parts() -> No
 def _fail(ingest: Ingest) -> None:
     fail_batch(
         "acct_1", "batch_1", clock=ingest.memory.clock, batches=ingest.memory.batches,
-        changes=ingest.memory.changes, writer=ingest.memory.writer,
+        changes=ingest.memory.changes, reader=ingest.memory.reader, writer=ingest.memory.writer,
     )  # fmt: skip
 
 

@@ -30,6 +30,13 @@ from tests.steps.small_worker import SmallWorker
 ACCOUNT, BATCH, TOKEN, POOL = "acct_1", "batch_1", "token", "red-pool"
 
 
+def call_step(world: Memory, step: Callable[..., Any], *args: Any) -> Any:
+    """The step with the ports that it asks for."""
+    parameters = inspect.signature(step).parameters.values()
+    wanted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and hasattr(world, p.name)]
+    return step(*args, **{name: getattr(world, name) for name in wanted})
+
+
 class Ward(Memory):
     """`lines` requests of one model, four a shard; the pool takes three shards at a time."""
 
@@ -51,10 +58,7 @@ class Ward(Memory):
         self.call(plan_shards, ACCOUNT, BATCH, 1)
 
     def call(self, step: Callable[..., Any], *args: Any) -> Any:
-        """The step with the ports that it asks for."""
-        parameters = inspect.signature(step).parameters.values()
-        wanted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and hasattr(self, p.name)]
-        return step(*args, **{name: getattr(self, name) for name in wanted})
+        return call_step(self, step, *args)
 
     @property
     def batch(self) -> Batch:

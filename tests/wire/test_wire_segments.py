@@ -25,9 +25,9 @@ class CountingReader:
         )
         self.streams: list[tuple[int, int | None]] = []
 
-    def stream(self, key: str, start: int = 0, stop: int | None = None):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def stream(self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None):  # type: ignore[no-untyped-def]  # noqa: ANN201
         self.streams.append((start, stop))
-        return self._reader.stream(key, start, stop)
+        return self._reader.stream(key, start, stop, etag=etag)
 
 
 def segments_of(lines: list[bytes], wanted: list[bool]) -> list[Segment]:

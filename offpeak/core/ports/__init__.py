@@ -4,6 +4,7 @@ Every port call may raise Unavailable (the effect may or may not have happened);
 State is changed in one way only: `Changes.commit`, all or nothing, each save conditional on the version that was read.
 """
 
+from offpeak.core.ports.drops import Drops
 from offpeak.core.ports.effects import (
     ORDER_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
@@ -55,6 +56,7 @@ __all__ = [
     "Claim",
     "Clock",
     "Dispatches",
+    "Drops",
     "Endpoints",
     "Files",
     "Idempotency",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -15,17 +15,27 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
+    """`metadata` is what its producer said of it (S3's user metadata, names in lower case); only `head` knows it."""
+
     key: str
     bytes: int
     etag: str
+    metadata: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class Reader(Protocol):
-    """Reads objects. A key that is not there raises NotFound. Byte ranges are [start, stop); stop=None is the end."""
+    """Reads objects. A key that is not there raises NotFound. Byte ranges are [start, stop); stop=None is the end.
+
+    With an `etag`, other bytes than those raise StateConflict (code `object_replaced`).
+    """
 
     def head(self, key: str) -> ObjectInfo: ...
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes: ...
-    def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def read(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> bytes: ...
+    def stream(
+        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> Iterator[bytes]:
         """Chunks of about 1 MiB, memory flat."""
         ...
 
@@ -38,6 +48,17 @@ class Writer(Protocol):
     def put(
         self, key: str, body: bytes, content_type: str = "application/octet-stream"
     ) -> ObjectInfo: ...
+    def put_over(
+        self,
+        key: str,
+        body: bytes,
+        etag: str | None,
+        content_type: str = "application/octet-stream",
+    ) -> ObjectInfo:
+        """In place of the object with this ETag; with None, where there is no object. Otherwise raises StateConflict
+        (code `write_conflict`)."""
+        ...
+
     def delete(self, key: str) -> None:
         """Deleting what is not there is no error."""
         ...

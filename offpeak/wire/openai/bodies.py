@@ -27,6 +27,14 @@ FILE_BYTES_CEILING = 5 * 10**12  # S3's largest object; an account's limit lies 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Word = Annotated[str, Field(min_length=1, max_length=128)]
 
+Metadata = Annotated[
+    Mapping[
+        Annotated[str, Field(min_length=1, max_length=64)],
+        Annotated[str, Field(max_length=512)],
+    ],
+    Field(max_length=16),
+]
+
 
 def _printable(name: str) -> str:
     return "".join(c for c in name if c.isprintable()) or "upload"
@@ -110,18 +118,19 @@ class CreateBatchBody(Body):
     input_file_id: Id
     endpoint: Word
     completion_window: Word
-    metadata: (
-        Annotated[
-            Mapping[
-                Annotated[str, Field(min_length=1, max_length=64)],
-                Annotated[str, Field(max_length=512)],
-            ],
-            Field(max_length=16),
-        ]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None
     on_invalid: Literal["fail", "skip"] = "fail"
+
+
+class DropOptionsBody(Body):
+    """What a producer says of an object in the drop folder: a batch's fields, all optional."""
+
+    endpoint: Word | None = None
+    completion_window: Word | None = None
+    metadata: Metadata | None = None
+    output_expires_after: ExpiresAfter | None = None
+    on_invalid: Literal["fail", "skip"] | None = None
 
 
 BodyT = TypeVar("BodyT", bound=Body)

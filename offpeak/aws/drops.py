@@ -1,0 +1,29 @@
+"""Putting a dropped object back into its queue, as an event like S3's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from offpeak.aws.errors import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+PAUSE_SECONDS = 300
+
+
+class SqsDrops:
+    def __init__(self, client: SQSClient, queue_url: str, bucket: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._bucket = bucket
+
+    def put_back(self, key: str) -> None:
+        event = {"detail": {"bucket": {"name": self._bucket}, "object": {"key": key}}}
+        with translated(f"queue of drops for {key}"):
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=json.dumps(event),
+                DelaySeconds=PAUSE_SECONDS,
+            )
