@@ -24,17 +24,21 @@ from offpeak.core.ports.metrics import NAMESPACE
 
 PROCESS_BATCH = "process-batch"
 ROW_READS = ["dynamodb:GetItem", "dynamodb:Query"]
+ROW_BATCH_READS = ["dynamodb:BatchGetItem"]
 ROW_WRITES = ["dynamodb:PutItem"]
+ROW_UPDATES = ["dynamodb:UpdateItem"]
 ROW_DELETES = ["dynamodb:DeleteItem"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What one process may touch: tables by name, objects by key prefix. In the drop folder that is, by suffix, what
-    is named as ours: nobody may write or delete a producer's object."""
+    is named as ours: nobody may write or delete a producer's object. `updates` are tables whose rows are moved without
+    being read (docs/decisions/0005)."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    updates: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     reads_objects: tuple[str, ...] = ()
     writes_objects: tuple[str, ...] = ()
@@ -43,6 +47,8 @@ class Access:
     clears_beside_drops: bool = False
     puts_back_drops: bool = False
     asks_dispatch: bool = False
+    sends_requests: bool = False
+    asks_groups: bool = False
     starts_batches: bool = False
     answers_batches: bool = False
     invokes_endpoints: bool = False
@@ -51,7 +57,8 @@ class Access:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        return tuple(name for name in TABLES if name in {*self.reads, *self.writes, *self.deletes})
+        named = {*self.reads, *self.writes, *self.updates, *self.deletes}
+        return tuple(name for name in TABLES if name in named)
 
     @property
     def touches_objects(self) -> bool:
@@ -63,14 +70,35 @@ class Access:
 
 ACCESS: Mapping[str, Access] = {
     "api": Access(
-        reads=("accounts", "files", "batches", "runs", "shards"),
-        writes=("files", "batches", "runs", "shards", "idempotency"),
+        reads=(
+            "accounts",
+            "files",
+            "batches",
+            "runs",
+            "shards",
+            "requests",
+            "groups",
+            "gatherings",
+        ),
+        writes=("files", "batches", "runs", "shards", "requests", "groups", "idempotency"),
+        updates=("requests",),
         deletes=("files",),
-        reads_objects=("files/", "uploads/", "results/", "drop/"),
-        # In results: the errors of a batch that failed at once.
-        writes_objects=("files/", "uploads/", "results/"),
+        # In work: where a request's result is, among those of its shard.
+        reads_objects=("files/", "uploads/", "results/", "drop/", "work/"),
+        # In results: the errors of a batch that failed at once. In work: a request's large body or result, and what
+        # tells of a group's members and of cancelled requests.
+        writes_objects=(
+            "files/",
+            "uploads/",
+            "results/",
+            "work/requests/",
+            "work/cancelled/",
+            "work/groups/",
+        ),
         deletes_objects=("files/", "uploads/", "results/"),
         asks_dispatch=True,
+        sends_requests=True,
+        asks_groups=True,
         starts_batches=True,
         answers_batches=True,
         announces=True,
@@ -125,8 +153,10 @@ ACCESS: Mapping[str, Access] = {
     "complete_shard": Access(
         reads=("batches", "runs", "shards"),
         writes=("runs", "shards"),
+        updates=("requests",),  # a gathering's results go to the requests they answer
         reads_objects=("work/",),
         asks_dispatch=True,
+        asks_groups=True,
         answers_batches=True,
     ),
     "close_batch": Access(
@@ -141,9 +171,11 @@ ACCESS: Mapping[str, Access] = {
     ),
     "finalize_batch": Access(
         reads=("batches", "runs", "shards"),
-        writes=("files", "batches"),
+        writes=("files", "batches", "shards"),
+        updates=("requests",),  # what no notice has routed
         reads_objects=("work/", "results/"),
         writes_objects=("results/",),
+        asks_groups=True,
     ),
     "announce_batch": Access(
         reads=("files", "batches"),
@@ -162,6 +194,31 @@ ACCESS: Mapping[str, Access] = {
         deletes=("files",),
         writes_objects=("files/",),  # to abort the upload of one that never was complete
         deletes_objects=("files/", "results/"),
+    ),
+    "collect_requests": Access(
+        reads=("runs", "shards", "gatherings"),
+        writes=("batches", "runs", "gatherings"),
+        updates=("requests",),  # to expire one that waited too long
+        reads_objects=("work/",),
+        writes_objects=("work/",),
+        sends_requests=True,  # reminders
+        starts_batches=True,
+    ),
+    "finalize_group": Access(
+        reads=("requests", "groups"),
+        writes=("groups",),
+        updates=("requests",),
+        reads_objects=("work/",),
+        writes_objects=("work/",),
+    ),
+    "sweep_requests": Access(
+        reads=("requests", "groups", "gatherings"),
+        writes=("batches", "runs", "groups", "gatherings"),
+        updates=("requests",),
+        reads_objects=("work/",),
+        writes_objects=("work/",),
+        asks_groups=True,
+        starts_batches=True,
     ),
     "sweep": Access(
         reads=("batches", "runs", "shards"),
@@ -195,6 +252,8 @@ class Resources:
     tables: Mapping[str, dynamodb.ITable]
     dispatch_queue: sqs.IQueue
     drop_queue: sqs.IQueue
+    request_queue: sqs.IQueue
+    group_queue: sqs.IQueue
     event_bus: events.IEventBus
     pools: tuple[str, ...]
 
@@ -218,6 +277,10 @@ def environment(access: Access, resources: Resources) -> dict[str, str]:
         variables["OFFPEAK_DISPATCH_QUEUE_URL"] = resources.dispatch_queue.queue_url
     if access.puts_back_drops:
         variables["OFFPEAK_DROP_QUEUE_URL"] = resources.drop_queue.queue_url
+    if access.sends_requests:
+        variables["OFFPEAK_REQUEST_QUEUE_URL"] = resources.request_queue.queue_url
+    if access.asks_groups:
+        variables["OFFPEAK_GROUP_QUEUE_URL"] = resources.group_queue.queue_url
     if access.invokes_endpoints:
         variables["OFFPEAK_ENDPOINT_PREFIX"] = resources.stage.named("")
     if access.announces:
@@ -240,8 +303,12 @@ def _rows(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]
         arn = resources.tables[name].table_arn
         indexes = [f"{arn}/index/{index}" for index in TABLES[name].indexes]
         yield _allow(ROW_READS, arn, *indexes)
+        if name == "requests":
+            yield _allow(ROW_BATCH_READS, arn)
     for name in access.writes:
         yield _allow(ROW_WRITES, resources.tables[name].table_arn)
+    for name in access.updates:
+        yield _allow(ROW_UPDATES, resources.tables[name].table_arn)
     for name in access.deletes:
         yield _allow(ROW_DELETES, resources.tables[name].table_arn)
 
@@ -274,6 +341,10 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
         yield _allow(["sqs:SendMessage"], resources.dispatch_queue.queue_arn)
     if access.puts_back_drops:
         yield _allow(["sqs:SendMessage"], resources.drop_queue.queue_arn)
+    if access.sends_requests:
+        yield _allow(["sqs:SendMessage"], resources.request_queue.queue_arn)
+    if access.asks_groups:
+        yield _allow(["sqs:SendMessage"], resources.group_queue.queue_arn)
     if access.starts_batches:
         yield _allow(["states:StartExecution"], resources.state_machine_arn)
     if access.answers_batches:

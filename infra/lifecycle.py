@@ -23,6 +23,11 @@ from infra.stage import Stage
 from offpeak.core.ports.metrics import MEASURE_SECONDS
 
 RECEIVES_MAX = 5
+# Requests that come within some seconds share a collection, as many as fit a function's event. Collectors of one lane
+# write to one row: a few of them are enough, and more would be in each other's way.
+COLLECT_SECONDS = 5
+COLLECTED_MAX = 5_000
+COLLECTORS_MAX = 4
 SWEEP_MINUTES = 1
 EXPIRY_MINUTES = 5
 MEASURE_MINUTES = MEASURE_SECONDS // 60
@@ -37,12 +42,17 @@ SIZES: Mapping[str, Size] = {
     "plan_shards": Size(memory_mb=3_008, timeout_seconds=900),
     "release_runs": Size(memory_mb=512, timeout_seconds=60),
     "dispatch_shards": Size(memory_mb=512, timeout_seconds=60),
-    "complete_shard": Size(memory_mb=512, timeout_seconds=60),
+    # Ten notices a call; a gathering's has a row to write for each of its lines.
+    "complete_shard": Size(memory_mb=1_024, timeout_seconds=120),
     "close_batch": Size(memory_mb=1_024, timeout_seconds=300),
     "harvest_shards": Size(memory_mb=1_769, timeout_seconds=900),
     "finalize_batch": Size(memory_mb=1_769, timeout_seconds=900),
     "announce_batch": Size(memory_mb=256, timeout_seconds=30),
     "fail_batch": Size(memory_mb=256, timeout_seconds=60),
+    # Bodies of up to 32 MB at once, and their lines.
+    "collect_requests": Size(memory_mb=1_024, timeout_seconds=60),
+    "finalize_group": Size(memory_mb=1_769, timeout_seconds=900),
+    "sweep_requests": Size(memory_mb=512, timeout_seconds=55),
     "sweep": Size(memory_mb=512, timeout_seconds=55),  # the next sweep starts after 60
     # A packed object is unpacked here, 10 GB in some minutes; results of any size are copied by S3 itself.
     "ingest_drop": Size(memory_mb=1_769, timeout_seconds=900),
@@ -55,7 +65,8 @@ SIZES: Mapping[str, Size] = {
 
 class Queues(Construct):
     """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices, `drops` S3's events of objects
-    in the drop folder. `dead` are the names of the queues that hold what was given up."""
+    in the drop folder; `requests` are stand-alone ones on their way to a shard, `groups` asks whether one has ended.
+    `dead` are the names of the queues that hold what was given up."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -79,6 +90,19 @@ class Queues(Construct):
             "Drops",
             "drops",
             visibility_seconds=SIZES["ingest_drop"].timeout_seconds + 60,
+        )
+
+        self.requests = self._queue(
+            stage,
+            "Requests",
+            "requests",
+            visibility_seconds=6 * SIZES["collect_requests"].timeout_seconds,
+        )
+        self.groups = self._queue(
+            stage,
+            "Groups",
+            "groups",
+            visibility_seconds=6 * SIZES["finalize_group"].timeout_seconds,
         )
 
     def _queue(self, stage: Stage, id: str, name: str, *, visibility_seconds: int) -> sqs.Queue:
@@ -158,6 +182,17 @@ class Lifecycle(Construct):
         Drops(self, "Drops", resources=resources)
         self._every(resources.stage, "sweep", SWEEP_MINUTES)
         self._every(resources.stage, "show_drops", SWEEP_MINUTES)
+        self._listen("finalize_group", queues.groups)
+        self.functions["collect_requests"].resource.add_event_source(
+            sources.SqsEventSource(
+                queues.requests,
+                batch_size=COLLECTED_MAX,
+                max_batching_window=Duration.seconds(COLLECT_SECONDS),
+                max_concurrency=COLLECTORS_MAX,
+                report_batch_item_failures=True,
+            )
+        )
+        self._every(resources.stage, "sweep_requests", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
 

@@ -58,6 +58,22 @@ TABLES = {
         key=Key(("run_id", "S"), ("number", "N")),
         indexes={"open": Key(("open_pool", "S"), ("shard_id", "S"))},
     ),
+    # Spread by id, not by account: an account alone may send thousands of requests a second.
+    "requests": Schema(
+        key=Key(("id", "S")),
+        indexes={"open_members": Key(("open_group", "S"), ("id", "S"))},
+        expires=True,
+    ),
+    "groups": Schema(
+        key=Key(("account_id", "S"), ("id", "S")),
+        indexes={"open": Key(("open", "S"), ("open_key", "S"))},
+        expires=True,
+    ),
+    "gatherings": Schema(
+        key=Key(("lane_id", "S"), ("id", "S")),
+        indexes={"open": Key(("open", "S"), ("due_at", "N"))},
+        expires=True,
+    ),
     "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
 }
 

@@ -13,10 +13,15 @@ from offpeak.core.ports import (
     Clock,
     Dispatches,
     Files,
+    Gatherings,
+    GroupChecks,
+    Groups,
     Idempotency,
     Multipart,
     Presigner,
     Reader,
+    RequestQueue,
+    Requests,
     Runs,
     Shards,
     Workflows,
@@ -47,6 +52,16 @@ class Ports(Protocol):
     def runs(self) -> Runs: ...
     @property
     def shards(self) -> Shards: ...
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def groups(self) -> Groups: ...
+    @property
+    def gatherings(self) -> Gatherings: ...
+    @property
+    def request_queue(self) -> RequestQueue: ...
+    @property
+    def group_checks(self) -> GroupChecks: ...
     @property
     def idempotency(self) -> Idempotency: ...
     @property

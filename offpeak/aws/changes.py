@@ -17,13 +17,19 @@ from offpeak.aws.accounts import account_to_item, key_to_item
 from offpeak.aws.batches import batch_to_item
 from offpeak.aws.errors import code_of, translated
 from offpeak.aws.files import file_to_item, upload_to_item
+from offpeak.aws.gatherings import gathering_to_item
+from offpeak.aws.groups import group_to_item
 from offpeak.aws.items import Item, to_attributes
+from offpeak.aws.requests import request_to_item
 from offpeak.aws.runs import run_to_item
 from offpeak.aws.shards import shard_to_item
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
 from offpeak.core.file import File, FileStatus, Upload
+from offpeak.core.gathering import Gathering
+from offpeak.core.group import Group
 from offpeak.core.ports import CHANGES_MAX, Add, Row, Save
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
 
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class DynamoChanges:
-    """`table_name` gives the name of the table called `accounts`, `files`, `batches`, `runs` or `shards`."""
+    """`table_name` gives the name of the table called `accounts`, `files`, `batches`, …"""
 
     def __init__(self, client: DynamoDBClient, table_name: Callable[[str], str]) -> None:
         self._client = client
@@ -114,6 +120,9 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Batch: ("batches", batch_to_item),
     Run: ("runs", run_to_item),
     Shard: ("shards", shard_to_item),
+    Request: ("requests", request_to_item),
+    Group: ("groups", group_to_item),
+    Gathering: ("gatherings", gathering_to_item),
 }
 
 
@@ -124,4 +133,4 @@ def _stored(row: Row) -> tuple[str, Item]:
 
 
 def _identity(row: Row) -> str:
-    return f"{row.account_id}.{row.id}" if not isinstance(row, Account) else row.id
+    return row.id if isinstance(row, Account | Gathering) else f"{row.account_id}.{row.id}"

@@ -24,9 +24,13 @@ from offpeak.aws.drops import SqsDrops
 from offpeak.aws.endpoints import SageMakerEndpoints
 from offpeak.aws.errors import translated
 from offpeak.aws.files import DynamoFiles
+from offpeak.aws.gatherings import DynamoGatherings
+from offpeak.aws.groups import DynamoGroups
 from offpeak.aws.idempotency import DynamoIdempotency
 from offpeak.aws.metrics import CloudWatchMetrics
 from offpeak.aws.objects import S3Multipart, S3Presigner, S3Reader, S3Writer
+from offpeak.aws.queues import SqsGroupChecks, SqsRequestQueue
+from offpeak.aws.requests import DynamoRequests
 from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
 from offpeak.aws.table import Table
@@ -36,6 +40,7 @@ from offpeak.core.catalogue import Catalogue, parse_catalogue
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 ATTEMPTS_MAX = 5
 CONNECTIONS_MAX = 64
@@ -109,6 +114,26 @@ class Aws:
         return DynamoShards(self._table("shards"))
 
     @cached_property
+    def requests(self) -> DynamoRequests:
+        return DynamoRequests(self._table("requests"))
+
+    @cached_property
+    def groups(self) -> DynamoGroups:
+        return DynamoGroups(self._table("groups"), self._table("requests"))
+
+    @cached_property
+    def gatherings(self) -> DynamoGatherings:
+        return DynamoGatherings(self._table("gatherings"))
+
+    @cached_property
+    def request_queue(self) -> SqsRequestQueue:
+        return SqsRequestQueue(self._sqs, self._setting("OFFPEAK_REQUEST_QUEUE_URL"))
+
+    @cached_property
+    def group_checks(self) -> SqsGroupChecks:
+        return SqsGroupChecks(self._sqs, self._setting("OFFPEAK_GROUP_QUEUE_URL"))
+
+    @cached_property
     def idempotency(self) -> DynamoIdempotency:
         return DynamoIdempotency(self._table("idempotency"), self.clock)
 
@@ -120,9 +145,7 @@ class Aws:
 
     @cached_property
     def dispatches(self) -> SqsDispatches:
-        with self._lock:
-            client = self._session.client("sqs", config=_config(read_seconds=10))
-        return SqsDispatches(client, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
+        return SqsDispatches(self._sqs, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
 
     @cached_property
     def drops(self) -> SqsDrops:
@@ -175,6 +198,11 @@ class Aws:
     def _dynamodb(self) -> DynamoDBClient:
         with self._lock:
             return self._session.client("dynamodb", config=_config(read_seconds=5))
+
+    @cached_property
+    def _sqs(self) -> SQSClient:
+        with self._lock:
+            return self._session.client("sqs", config=_config(read_seconds=10))
 
     @cached_property
     def _s3(self) -> S3Client:

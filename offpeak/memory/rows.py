@@ -13,7 +13,10 @@ from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.file import File, FileStatus, Upload
+from offpeak.core.gathering import Gathering
+from offpeak.core.group import Group
 from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
 
@@ -45,11 +48,13 @@ class Tables:
 
 def _key(row: Row) -> Key:
     match row:
-        case Account():
+        case Account() | Request():
             return (row.id,)
         case ApiKey():
             return (row.hash,)
-        case File() | Upload() | Batch():
+        case Gathering():
+            return (row.lane.id, row.id)
+        case File() | Upload() | Batch() | Group():
             return (row.account_id, row.id)
         case Run():
             return (row.batch_id, row.number)

@@ -39,9 +39,12 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "batches": (("account_id", "id"), {"open": ("open", "open_key")}),
     "runs": (("batch_id", "number"), {"ready": ("ready_pool", "deadline")}),
     "shards": (("run_id", "number"), {"open": ("open_pool", "shard_id")}),
+    "requests": (("id",), {"open_members": ("open_group", "id")}),
+    "groups": (("account_id", "id"), {"open": ("open", "open_key")}),
+    "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
     "idempotency": (("pk",), {}),
 }
-NUMBERS = {"number", "deadline", "expires_at"}
+NUMBERS = {"number", "deadline", "expires_at", "due_at"}
 
 WAITING = {
     "StartAt": "Wait",
@@ -130,7 +133,11 @@ class AwsWorld:
         self.tokens_url = self._make_queue("tokens")
         self.events_url = self._make_queue("events")
         self.dispatch_url = self._make_queue("dispatch.fifo")
+        self.requests_url = self._make_queue("requests")
+        self.groups_url = self._make_queue("groups")
         self.environment = {
+            "OFFPEAK_REQUEST_QUEUE_URL": self.requests_url,
+            "OFFPEAK_GROUP_QUEUE_URL": self.groups_url,
             "OFFPEAK_BUCKET": f"contract-{name}",
             "OFFPEAK_STATE_MACHINE_ARN": self._make_state_machine(),
             "OFFPEAK_DISPATCH_QUEUE_URL": self.dispatch_url,

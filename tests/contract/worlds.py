@@ -17,11 +17,16 @@ from offpeak.core.ports import (
     Dispatches,
     Endpoints,
     Files,
+    Gatherings,
+    GroupChecks,
+    Groups,
     Idempotency,
     Metrics,
     Multipart,
     Presigner,
     Reader,
+    RequestQueue,
+    Requests,
     Runs,
     Shards,
     Workflows,
@@ -53,6 +58,16 @@ class Ports(Protocol):
     def runs(self) -> Runs: ...
     @property
     def shards(self) -> Shards: ...
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def groups(self) -> Groups: ...
+    @property
+    def gatherings(self) -> Gatherings: ...
+    @property
+    def request_queue(self) -> RequestQueue: ...
+    @property
+    def group_checks(self) -> GroupChecks: ...
     @property
     def idempotency(self) -> Idempotency: ...
     @property

@@ -18,7 +18,10 @@ from offpeak.steps.create_key import create_key
 from tests.e2e.caller import Caller
 
 STAGE = "local"
-TABLES = ("accounts", "files", "batches", "runs", "shards", "idempotency")
+TABLES = (
+    "accounts", "files", "batches", "runs", "shards", "requests", "groups", "gatherings",
+    "idempotency",
+)  # fmt: skip
 
 
 def connect(cloud: LocalCloud) -> Aws:

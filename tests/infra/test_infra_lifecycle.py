@@ -83,6 +83,8 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
         "offpeak-prod-dispatch.fifo": "dispatch_shards",
         "offpeak-prod-shard-ended": "complete_shard",
         "offpeak-prod-drops": "ingest_drop",
+        "offpeak-prod-requests": "collect_requests",
+        "offpeak-prod-groups": "finalize_group",
     }.items():
         properties = _only(prod, "AWS::SQS::Queue", QueueName=queue)
         assert properties["VisibilityTimeout"] > SIZES[function].timeout_seconds
@@ -90,17 +92,15 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
 
 
 def test_poison_is_kept_for_two_weeks(prod: Synthesised) -> None:
-    for name in (
-        "offpeak-prod-dispatch-dead.fifo",
-        "offpeak-prod-shard-ended-dead",
-        "offpeak-prod-drops-dead",
-    ):
-        assert _only(prod, "AWS::SQS::Queue", QueueName=name)["MessageRetentionPeriod"] == 1_209_600
+    stems = ("shard-ended-dead", "drops-dead", "requests-dead", "groups-dead")
+    for name in ("dispatch-dead.fifo", *stems):
+        queue = _only(prod, "AWS::SQS::Queue", QueueName=f"offpeak-prod-{name}")
+        assert queue["MessageRetentionPeriod"] == 1_209_600
 
 
 def test_queue_consumers_report_failures_record_by_record(prod: Synthesised) -> None:
     mappings = prod.templates["lifecycle"].find_resources("AWS::Lambda::EventSourceMapping")
-    assert len(mappings) == 3
+    assert len(mappings) == 5
     for mapping in mappings.values():
         assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
@@ -119,7 +119,7 @@ def test_both_topics_deliver_sagemakers_own_words_to_one_queue(prod: Synthesised
 
 
 def test_what_runs_every_minute_ends_before_the_next(prod: Synthesised) -> None:
-    for folder in ("sweep", "show_drops"):
+    for folder in ("sweep", "show_drops", "sweep_requests"):
         name = f"offpeak-prod-{folder.replace('_', '-')}"
         rule = _only(prod, "AWS::Events::Rule", Name=name)
         assert rule["ScheduleExpression"] == "rate(1 minute)"
@@ -144,7 +144,7 @@ def test_only_tls_reaches_queues_and_topics_in_prod(prod: Synthesised, local: Sy
         }
         return json.dumps(found).count('"aws:SecureTransport": "false"')
 
-    assert denials(prod) == 8  # six queues, two topics
+    assert denials(prod) == 12  # ten queues, two topics
     assert denials(local) == 0
 
 

@@ -24,6 +24,9 @@ REASONS = {
     "/drop/*.output.jsonl": "what is written beside them, by its suffix",
     "/drop/*.errors.jsonl": "what is written beside them, by its suffix",
     "/drop/*.status.json": "what is written beside them, by its suffix",
+    "/work/requests/*": "a prefix of the bucket; ids are in the keys",
+    "/work/cancelled/*": "a prefix of the bucket; pools are in the keys",
+    "/work/groups/*": "a prefix of the bucket; ids are in the keys",
     ".Arn:*": "a function's versions, which Step Functions may be told to call (CDK's grant_invoke)",
     ":*": "the streams of a pool's own log group, which SageMaker names",
 }
@@ -58,6 +61,11 @@ NEEDS = {
     "batches": lambda a: "batches" in a.reads,
     "runs": lambda a: "runs" in a.reads,
     "shards": lambda a: "shards" in a.reads,
+    "requests": lambda a: "requests" in {*a.reads, *a.updates},
+    "groups": lambda a: "groups" in a.reads,
+    "gatherings": lambda a: "gatherings" in a.reads,
+    "request_queue": lambda a: a.sends_requests,
+    "group_checks": lambda a: a.asks_groups,
     "idempotency": lambda a: "idempotency" in a.writes,
     "changes": lambda a: a.writes,
     "reader": lambda a: a.reads_objects,
@@ -143,10 +151,22 @@ def test_roles_have_no_managed_policies_but_the_gateways_log_role(prod: Synthesi
     assert "AmazonAPIGatewayPushToCloudWatchLogs" in next(iter(managed.values()))
 
 
-def test_nobody_scans_updates_or_drops_a_table(prod: Synthesised) -> None:
+def test_only_requests_are_updated_unread_or_read_by_the_hundred(prod: Synthesised) -> None:
+    tables = {
+        s.resource
+        for s in _statements(prod)
+        if {"dynamodb:UpdateItem", "dynamodb:BatchGetItem"} & set(s.actions)
+        and "/" not in s.resource
+    }
+    assert tables
+    assert all("Requests" in table for table in tables)
+
+
+def test_nobody_scans_or_drops_a_table(prod: Synthesised) -> None:
     actions = {a for s in _statements(prod) for a in s.actions if a.startswith("dynamodb:")}
     assert actions == {
         "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem",
+        "dynamodb:UpdateItem", "dynamodb:BatchGetItem",
     }  # fmt: skip
 
 
@@ -190,7 +210,7 @@ def test_metrics_are_put_in_our_namespace_only(prod: Synthesised) -> None:
 def _bound_ports(folder: str) -> set[str]:
     """The ports that a function's modules take from `Aws`, or from the API's `Ports`."""
     text = "".join(path.read_text() for path in (ROOT / "lambdas" / folder).rglob("*.py"))
-    return set(re.findall(r"\b(?:aws|ports)\.([a-z]+)\b", text)) & (set(NEEDS) | RIGHTLESS)
+    return set(re.findall(r"\b(?:aws|ports)\.([a-z_]+)\b", text)) & (set(NEEDS) | RIGHTLESS)
 
 
 @pytest.mark.parametrize("folder", ACCESS)
@@ -216,6 +236,7 @@ LARGE_OBJECTS = {
     "plan_shards": "work/",
     "finalize_batch": "results/",
     "ingest_drop": "files/",
+    "finalize_group": "work/",
 }
 
 

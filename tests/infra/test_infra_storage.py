@@ -38,6 +38,21 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
         {"open": [("open_pool", "HASH", "S"), ("shard_id", "RANGE", "S")]},
         False,
     ),
+    "requests": (
+        [("id", "HASH", "S")],
+        {"open_members": [("open_group", "HASH", "S"), ("id", "RANGE", "S")]},
+        True,
+    ),
+    "groups": (
+        [("account_id", "HASH", "S"), ("id", "RANGE", "S")],
+        {"open": [("open", "HASH", "S"), ("open_key", "RANGE", "S")]},
+        True,
+    ),
+    "gatherings": (
+        [("lane_id", "HASH", "S"), ("id", "RANGE", "S")],
+        {"open": [("open", "HASH", "S"), ("due_at", "RANGE", "N")]},
+        True,
+    ),
     "idempotency": ([("pk", "HASH", "S")], {}, True),
 }
 

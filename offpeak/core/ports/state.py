@@ -9,12 +9,15 @@ from typing import Generic, Protocol, TypeVar
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
 from offpeak.core.file import File, Upload
+from offpeak.core.gathering import Gathering
+from offpeak.core.group import Group
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
 
 T = TypeVar("T")
 
-Row = Account | ApiKey | File | Upload | Batch | Run | Shard
+Row = Account | ApiKey | File | Upload | Batch | Run | Shard | Request | Group | Gathering
 
 
 @dataclass(frozen=True, slots=True)
