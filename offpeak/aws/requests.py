@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from zlib import crc32
 
 from botocore.exceptions import ClientError
 
@@ -169,7 +170,7 @@ def open_keys(group_id: str) -> Iterator[str]:
 
 
 def _open_key(group_id: str | None, request_id: str) -> str:
-    return f"{group_id}#{ord(request_id[-1]) % GROUP_KEYS}"
+    return f"{group_id}#{crc32(request_id.encode()) % GROUP_KEYS}"
 
 
 def _one(change: str) -> dict[str, int]:

@@ -197,7 +197,7 @@ class _Collector:
     def _line(self, record: RequestRecord) -> bytes:
         if record.body_key is not None:
             body = self._reader.read(record.body_key)
-        elif record.body is not None:
+        elif bytes(record.body):
             body = bytes(record.body)
         else:
             raise InvalidRequest(f"Request {record.id} came without its body.")

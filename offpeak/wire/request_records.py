@@ -14,6 +14,9 @@ QUEUED_BODY_BYTES_MAX = 200_000
 """A larger body waits in S3: the queue's messages have at most 1 MiB, and a function is handed 6 MB of them."""
 
 
+NO_BODY = msgspec.Raw()
+
+
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A registered request on its way into a shard. `body` is its JSON on one line, ASCII; a large one lies at
     `body_key`. `window` in seconds, `deadline` in seconds since the epoch. `again`: it may have been sent before."""
@@ -24,7 +27,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     endpoint: str
     window: int
     deadline: int
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = NO_BODY
     body_key: str | None = None
     again: bool = False
 

@@ -10,7 +10,20 @@ from typing import Any
 from offpeak.core.account import Account, ApiKey, hash_secret, new_secret
 from offpeak.core.batch import Batch
 from offpeak.core.file import File, Upload
-from offpeak.core.ids import ACCOUNT, BATCH, FILE, KEY, UPLOAD, new_id
+from offpeak.core.gathering import Collected, GatheredSegment, Gathering, Lane
+from offpeak.core.group import Group
+from offpeak.core.ids import (
+    ACCOUNT,
+    BATCH,
+    FILE,
+    GATHERING,
+    GROUP,
+    KEY,
+    REQUEST,
+    UPLOAD,
+    new_id,
+)
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard, ShardStatus
 
@@ -117,4 +130,45 @@ def shard(batch_id: str, run: int = 0, number: int = 0, **fields: Any) -> Shard:
         attempt=1,
         due_at=NOW + 180,
     )
+    return replace(row, **fields)
+
+
+def request(account_id: str, **fields: Any) -> Request:
+    row = Request(
+        id=fresh(REQUEST),
+        account_id=account_id,
+        model="tiny",
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        created_at=NOW,
+        expires_at=NOW + 86_400,
+    )
+    return replace(row, **fields)
+
+
+def group(account_id: str, **fields: Any) -> Group:
+    row = Group(
+        id=fresh(GROUP), account_id=account_id, created_at=NOW, expires_at=NOW + 86_400,
+        calls=("call",), members=1,
+    )  # fmt: skip
+    return replace(row, **fields)
+
+
+def gathering(lane: Lane, **fields: Any) -> Gathering:
+    row = Gathering(id=fresh(GATHERING), lane=lane, opened_at=NOW, due_at=NOW + 300)
+    return replace(row, **fields)
+
+
+def lane() -> Lane:
+    return Lane(
+        model=fresh("model-"), pool="tiny", endpoint="/v1/chat/completions", window_seconds=86_400
+    )
+
+
+def collected(**fields: Any) -> Collected:
+    segment = GatheredSegment(name="segment", start=0, stop=30, lines=3)
+    row = Collected(
+        segments=(segment,), oldest="req_1", newest="req_3", first_deadline=NOW + 5,
+        last_deadline=NOW + 9,
+    )  # fmt: skip
     return replace(row, **fields)

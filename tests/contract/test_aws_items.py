@@ -21,12 +21,18 @@ from offpeak.aws.files import (
     upload_from_item,
     upload_to_item,
 )
+from offpeak.aws.gatherings import gathering_from_item, gathering_to_item
+from offpeak.aws.groups import group_from_item, group_to_item
 from offpeak.aws.items import Item
+from offpeak.aws.requests import request_from_item, request_to_item
 from offpeak.aws.runs import run_from_item, run_to_item
 from offpeak.aws.shards import shard_from_item, shard_to_item
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
 from offpeak.core.file import File, Upload
+from offpeak.core.gathering import Gathering
+from offpeak.core.group import Group
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
 from tests.contract import rows
@@ -40,6 +46,9 @@ MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
     (Batch, batch_to_item, batch_from_item),
     (Run, run_to_item, run_from_item),
     (Shard, shard_to_item, shard_from_item),
+    (Request, request_to_item, request_from_item),
+    (Group, group_to_item, group_from_item),
+    (Gathering, gathering_to_item, gathering_from_item),
 ]
 
 
