@@ -49,7 +49,7 @@ def tell_workers(cancelled: Iterable[Request], *, catalogue: Catalogue, writer: 
     """A list for each pool and hour."""
     of_pool: dict[str, list[str]] = defaultdict(list)
     for request in cancelled:
-        model = catalogue.find(request.model)
+        model = catalogue.known(request.model)
         if model is not None:
             of_pool[model.pool].append(request.id)
     for pool, ids in of_pool.items():

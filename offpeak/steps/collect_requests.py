@@ -122,7 +122,7 @@ class _Collector:
         yield from lanes.items()
 
     def _lane(self, record: RequestRecord) -> Lane:
-        model = self._catalogue.find(record.model)
+        model = self._catalogue.known(record.model)
         if model is None:
             raise InvalidRequest(f"Request {record.id} is for {record.model}, which has left.")
         return Lane(

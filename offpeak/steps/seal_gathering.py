@@ -57,7 +57,7 @@ def seal_gathering(
 
 
 def _model(gathering: Gathering, catalogue: Catalogue) -> Model:
-    model = catalogue.find(gathering.lane.model)
+    model = catalogue.known(gathering.lane.model)
     if model is None:
         raise InvalidRequest(f"The model {gathering.lane.model} has left the catalogue.")
     return model

@@ -75,7 +75,7 @@ def is_under_way(request: Request, catalogue: Catalogue, gatherings: Gatherings)
 
 def lane_of(request: Request, catalogue: Catalogue) -> Lane | None:
     """None when its model has left the catalogue."""
-    model = catalogue.find(request.model)
+    model = catalogue.known(request.model)
     if model is None:
         return None
     return Lane(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from offpeak.core.group import MEMBERS_A_CALL_MAX
-from offpeak.wire.openai.bodies import Id, Word
+from offpeak.wire.openai.bodies import Body, Id, Word
 
 CALLBACK_CHARACTERS_MAX = 2_048
 
@@ -19,10 +19,6 @@ Metadata = Annotated[
     Field(max_length=16),
 ]
 Callback = Annotated[str, Field(min_length=1, max_length=CALLBACK_CHARACTERS_MAX)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CreateRequestBody(Body):
