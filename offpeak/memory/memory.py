@@ -10,9 +10,7 @@ from offpeak.memory.effects import (
     MemoryDispatches,
     MemoryDrops,
     MemoryEndpoints,
-    MemoryGroupChecks,
     MemoryMetrics,
-    MemoryRequestQueue,
     MemoryWorkflows,
 )
 from offpeak.memory.objects import (
@@ -22,7 +20,6 @@ from offpeak.memory.objects import (
     MemoryReader,
     MemoryWriter,
 )
-from offpeak.memory.requests import MemoryGatherings, MemoryGroups, MemoryRequests
 from offpeak.memory.rows import (
     MemoryAccounts,
     MemoryBatches,
@@ -32,6 +29,13 @@ from offpeak.memory.rows import (
     MemoryRuns,
     MemoryShards,
     Tables,
+)
+from offpeak.memory.webhooks import (
+    MemoryCallbacks,
+    MemoryDeliveries,
+    MemoryDestinations,
+    MemorySecrets,
+    MemoryWebhooks,
 )
 
 
@@ -53,9 +57,6 @@ class Memory:
         self.batches = MemoryBatches(tables)
         self.runs = MemoryRuns(tables)
         self.shards = MemoryShards(tables)
-        self.requests = MemoryRequests(tables)
-        self.groups = MemoryGroups(tables)
-        self.gatherings = MemoryGatherings(tables)
         self.idempotency = MemoryIdempotency(lock, self.clock)
         self.workflows = MemoryWorkflows(lock)
         self.dispatches = MemoryDispatches(lock)
@@ -63,5 +64,8 @@ class Memory:
         self.endpoints = MemoryEndpoints(lock)
         self.announcements = MemoryAnnouncements(lock)
         self.metrics = MemoryMetrics(lock)
-        self.request_queue = MemoryRequestQueue(lock)
-        self.group_checks = MemoryGroupChecks(lock)
+        self.webhooks = MemoryWebhooks(tables)
+        self.secrets = MemorySecrets()
+        self.deliveries = MemoryDeliveries(tables)
+        self.callbacks = MemoryCallbacks(lock)
+        self.destinations = MemoryDestinations(lock)

@@ -15,12 +15,9 @@ from offpeak.memory.memory import Memory
 PORTS = (
     "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
     "batches", "runs", "shards", "idempotency", "workflows", "dispatches", "endpoints",
-    "announcements", "drops", "requests", "groups", "gatherings", "request_queue", "group_checks",
+    "announcements", "drops",
 )  # fmt: skip
-LAGGING = {
-    ("shards", "open"), ("runs", "ready"), ("batches", "open"), ("groups", "open"),
-    ("gatherings", "open"),
-}  # fmt: skip
+LAGGING = {("shards", "open"), ("runs", "ready"), ("batches", "open")}
 
 
 @dataclass(frozen=True, kw_only=True)

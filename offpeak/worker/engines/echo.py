@@ -18,8 +18,7 @@ from typing import Any
 
 import msgspec
 
-from offpeak.wire.usage import read_usage
-from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer
+from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer, read_usage
 
 EMBEDDING_DIMENSIONS = 8
 CREATED = 1_767_225_600

@@ -14,8 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from offpeak.wire.usage import read_usage
-from offpeak.worker.engine import EngineAnswer, EngineDead
+from offpeak.worker.engine import EngineAnswer, EngineDead, read_usage
 
 logger = logging.getLogger(__name__)
 _LIMITS = {

@@ -1,1 +1,0 @@
-"""EXXA's routes under `/v1`."""
