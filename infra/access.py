@@ -2,8 +2,7 @@
 
 Who writes objects of any size also reads them: a multipart upload ends with a look at what came of it.
 What isn't named is refused, and its address isn't in the function's environment either. State is read by key or by
-index, and written by `Changes.commit`: nothing scans a table, and the only rows that go are those of deleted files
-and webhook endpoints.
+index, and written by `Changes.commit`: nothing scans a table, and the only rows that go are those of deleted files.
 """
 
 from __future__ import annotations
@@ -16,28 +15,30 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 
 from infra.stage import Stage
 from infra.storage import TABLES
-from offpeak.core.destination import Reach
 from offpeak.core.drop import DROP_PREFIX, ERRORS_SUFFIX, OUTPUT_SUFFIX, WRITTEN_SUFFIXES
 from offpeak.core.ports.metrics import NAMESPACE
 
 PROCESS_BATCH = "process-batch"
 ROW_READS = ["dynamodb:GetItem", "dynamodb:Query"]
+ROW_BATCH_READS = ["dynamodb:BatchGetItem"]
 ROW_WRITES = ["dynamodb:PutItem"]
+ROW_UPDATES = ["dynamodb:UpdateItem"]
 ROW_DELETES = ["dynamodb:DeleteItem"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What one process may touch: tables by name, objects by key prefix. In the drop folder that is, by suffix, what
-    is named as ours: nobody may write or delete a producer's object."""
+    is named as ours: nobody may write or delete a producer's object. `updates` are tables whose rows are moved without
+    being read (docs/decisions/0005)."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    updates: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     reads_objects: tuple[str, ...] = ()
     writes_objects: tuple[str, ...] = ()
@@ -46,18 +47,18 @@ class Access:
     clears_beside_drops: bool = False
     puts_back_drops: bool = False
     asks_dispatch: bool = False
+    sends_requests: bool = False
+    asks_groups: bool = False
     starts_batches: bool = False
     answers_batches: bool = False
     invokes_endpoints: bool = False
     announces: bool = False
     publishes_metrics: bool = False
-    asks_callbacks: bool = False
-    signs: bool = False
-    calls_out: bool = False
 
     @property
     def tables(self) -> tuple[str, ...]:
-        return tuple(name for name in TABLES if name in {*self.reads, *self.writes, *self.deletes})
+        named = {*self.reads, *self.writes, *self.updates, *self.deletes}
+        return tuple(name for name in TABLES if name in named)
 
     @property
     def touches_objects(self) -> bool:
@@ -69,20 +70,38 @@ class Access:
 
 ACCESS: Mapping[str, Access] = {
     "api": Access(
-        reads=("accounts", "files", "batches", "runs", "shards", "webhooks", "deliveries"),
-        writes=("files", "batches", "runs", "shards", "idempotency", "webhooks", "deliveries"),
-        deletes=("files", "webhooks"),
-        reads_objects=("files/", "uploads/", "results/", "drop/"),
-        # In results: the errors of a batch that failed at once.
-        writes_objects=("files/", "uploads/", "results/"),
+        reads=(
+            "accounts",
+            "files",
+            "batches",
+            "runs",
+            "shards",
+            "requests",
+            "groups",
+            "gatherings",
+        ),
+        writes=("files", "batches", "runs", "shards", "requests", "groups", "idempotency"),
+        updates=("requests",),
+        deletes=("files",),
+        # In work: where a request's result is, among those of its shard.
+        reads_objects=("files/", "uploads/", "results/", "drop/", "work/"),
+        # In results: the errors of a batch that failed at once. In work: a request's large body or result, and what
+        # tells of a group's members and of cancelled requests.
+        writes_objects=(
+            "files/",
+            "uploads/",
+            "results/",
+            "work/requests/",
+            "work/cancelled/",
+            "work/groups/",
+        ),
         deletes_objects=("files/", "uploads/", "results/"),
         asks_dispatch=True,
+        sends_requests=True,
+        asks_groups=True,
         starts_batches=True,
         answers_batches=True,
         announces=True,
-        asks_callbacks=True,
-        signs=True,
-        calls_out=True,
     ),
     "ingest_drop": Access(
         reads=("accounts", "files", "batches"),
@@ -134,8 +153,10 @@ ACCESS: Mapping[str, Access] = {
     "complete_shard": Access(
         reads=("batches", "runs", "shards"),
         writes=("runs", "shards"),
+        updates=("requests",),  # a gathering's results go to the requests they answer
         reads_objects=("work/",),
         asks_dispatch=True,
+        asks_groups=True,
         answers_batches=True,
     ),
     "close_batch": Access(
@@ -150,9 +171,11 @@ ACCESS: Mapping[str, Access] = {
     ),
     "finalize_batch": Access(
         reads=("batches", "runs", "shards"),
-        writes=("files", "batches"),
+        writes=("files", "batches", "shards"),
+        updates=("requests",),  # what no notice has routed
         reads_objects=("work/", "results/"),
         writes_objects=("results/",),
+        asks_groups=True,
     ),
     "announce_batch": Access(
         reads=("files", "batches"),
@@ -172,6 +195,31 @@ ACCESS: Mapping[str, Access] = {
         writes_objects=("files/",),  # to abort the upload of one that never was complete
         deletes_objects=("files/", "results/"),
     ),
+    "collect_requests": Access(
+        reads=("runs", "shards", "gatherings"),
+        writes=("batches", "runs", "gatherings"),
+        updates=("requests",),  # to expire one that waited too long
+        reads_objects=("work/",),
+        writes_objects=("work/",),
+        sends_requests=True,  # reminders
+        starts_batches=True,
+    ),
+    "finalize_group": Access(
+        reads=("requests", "groups"),
+        writes=("groups",),
+        updates=("requests",),
+        reads_objects=("work/",),
+        writes_objects=("work/",),
+    ),
+    "sweep_requests": Access(
+        reads=("requests", "groups", "gatherings"),
+        writes=("batches", "runs", "groups", "gatherings"),
+        updates=("requests",),
+        reads_objects=("work/",),
+        writes_objects=("work/",),
+        asks_groups=True,
+        starts_batches=True,
+    ),
     "sweep": Access(
         reads=("batches", "runs", "shards"),
         writes=("runs", "shards"),
@@ -180,19 +228,6 @@ ACCESS: Mapping[str, Access] = {
         answers_batches=True,
     ),
     "measure_pools": Access(reads=("runs", "shards"), publishes_metrics=True),
-    "queue_deliveries": Access(
-        reads=("batches", "webhooks"), writes=("deliveries",), asks_callbacks=True
-    ),
-    "deliver_callbacks": Access(
-        reads=("webhooks", "deliveries"),
-        writes=("webhooks", "deliveries"),
-        asks_callbacks=True,
-        signs=True,
-        calls_out=True,
-    ),
-    "requeue_deliveries": Access(
-        reads=("deliveries",), writes=("deliveries",), asks_callbacks=True
-    ),
 }
 
 # The container. Its orders come by invocation and its reports go back by SageMaker.
@@ -217,8 +252,8 @@ class Resources:
     tables: Mapping[str, dynamodb.ITable]
     dispatch_queue: sqs.IQueue
     drop_queue: sqs.IQueue
-    callback_queue: sqs.IQueue
-    signing_secret: secretsmanager.ISecret
+    request_queue: sqs.IQueue
+    group_queue: sqs.IQueue
     event_bus: events.IEventBus
     pools: tuple[str, ...]
 
@@ -231,7 +266,7 @@ class Resources:
 
 def environment(access: Access, resources: Resources) -> dict[str, str]:
     """The addresses of what `access` names."""
-    variables = {"OFFPEAK_STAGE": resources.stage.name, **_way_out(access, resources)}
+    variables = {"OFFPEAK_STAGE": resources.stage.name}
     for name in access.tables:
         variables[f"OFFPEAK_TABLE_{name.upper()}"] = resources.tables[name].table_name
     if access.touches_objects:
@@ -242,23 +277,14 @@ def environment(access: Access, resources: Resources) -> dict[str, str]:
         variables["OFFPEAK_DISPATCH_QUEUE_URL"] = resources.dispatch_queue.queue_url
     if access.puts_back_drops:
         variables["OFFPEAK_DROP_QUEUE_URL"] = resources.drop_queue.queue_url
+    if access.sends_requests:
+        variables["OFFPEAK_REQUEST_QUEUE_URL"] = resources.request_queue.queue_url
+    if access.asks_groups:
+        variables["OFFPEAK_GROUP_QUEUE_URL"] = resources.group_queue.queue_url
     if access.invokes_endpoints:
         variables["OFFPEAK_ENDPOINT_PREFIX"] = resources.stage.named("")
     if access.announces:
         variables["OFFPEAK_EVENT_BUS"] = resources.event_bus.event_bus_name
-    return variables
-
-
-def _way_out(access: Access, resources: Resources) -> dict[str, str]:
-    """What delivers events to callers' URLs."""
-    variables = {}
-    if access.asks_callbacks:
-        variables["OFFPEAK_CALLBACK_QUEUE_URL"] = resources.callback_queue.queue_url
-    if access.signs:
-        variables["OFFPEAK_SIGNING_SECRET"] = resources.signing_secret.secret_arn
-    if access.calls_out:
-        reach = Reach.LOOPBACK if resources.stage.emulated else Reach.PUBLIC
-        variables["OFFPEAK_REACH"] = str(reach)
     return variables
 
 
@@ -277,8 +303,12 @@ def _rows(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]
         arn = resources.tables[name].table_arn
         indexes = [f"{arn}/index/{index}" for index in TABLES[name].indexes]
         yield _allow(ROW_READS, arn, *indexes)
+        if name == "requests":
+            yield _allow(ROW_BATCH_READS, arn)
     for name in access.writes:
         yield _allow(ROW_WRITES, resources.tables[name].table_arn)
+    for name in access.updates:
+        yield _allow(ROW_UPDATES, resources.tables[name].table_arn)
     for name in access.deletes:
         yield _allow(ROW_DELETES, resources.tables[name].table_arn)
 
@@ -311,6 +341,10 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
         yield _allow(["sqs:SendMessage"], resources.dispatch_queue.queue_arn)
     if access.puts_back_drops:
         yield _allow(["sqs:SendMessage"], resources.drop_queue.queue_arn)
+    if access.sends_requests:
+        yield _allow(["sqs:SendMessage"], resources.request_queue.queue_arn)
+    if access.asks_groups:
+        yield _allow(["sqs:SendMessage"], resources.group_queue.queue_arn)
     if access.starts_batches:
         yield _allow(["states:StartExecution"], resources.state_machine_arn)
     if access.answers_batches:
@@ -332,10 +366,6 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
             resources=["*"],
             conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
         )
-    if access.asks_callbacks:
-        yield _allow(["sqs:SendMessage"], resources.callback_queue.queue_arn)
-    if access.signs:
-        yield _allow(["secretsmanager:GetSecretValue"], resources.signing_secret.secret_arn)
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:

@@ -21,9 +21,13 @@ from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
 from infra.stage import Stage
 from offpeak.core.ports.metrics import MEASURE_SECONDS
-from offpeak.core.webhook import EVENT_TYPES
 
 RECEIVES_MAX = 5
+# Requests that come within some seconds share a collection, as many as fit a function's event. Collectors of one lane
+# write to one row: a few of them are enough, and more would be in each other's way.
+COLLECT_SECONDS = 5
+COLLECTED_MAX = 5_000
+COLLECTORS_MAX = 4
 SWEEP_MINUTES = 1
 EXPIRY_MINUTES = 5
 MEASURE_MINUTES = MEASURE_SECONDS // 60
@@ -38,12 +42,17 @@ SIZES: Mapping[str, Size] = {
     "plan_shards": Size(memory_mb=3_008, timeout_seconds=900),
     "release_runs": Size(memory_mb=512, timeout_seconds=60),
     "dispatch_shards": Size(memory_mb=512, timeout_seconds=60),
-    "complete_shard": Size(memory_mb=512, timeout_seconds=60),
+    # Ten notices a call; a gathering's has a row to write for each of its lines.
+    "complete_shard": Size(memory_mb=1_024, timeout_seconds=120),
     "close_batch": Size(memory_mb=1_024, timeout_seconds=300),
     "harvest_shards": Size(memory_mb=1_769, timeout_seconds=900),
     "finalize_batch": Size(memory_mb=1_769, timeout_seconds=900),
     "announce_batch": Size(memory_mb=256, timeout_seconds=30),
     "fail_batch": Size(memory_mb=256, timeout_seconds=60),
+    # Bodies of up to 32 MB at once, and their lines.
+    "collect_requests": Size(memory_mb=1_024, timeout_seconds=60),
+    "finalize_group": Size(memory_mb=1_769, timeout_seconds=900),
+    "sweep_requests": Size(memory_mb=512, timeout_seconds=55),
     "sweep": Size(memory_mb=512, timeout_seconds=55),  # the next sweep starts after 60
     # A packed object is unpacked here, 10 GB in some minutes; results of any size are copied by S3 itself.
     "ingest_drop": Size(memory_mb=1_769, timeout_seconds=900),
@@ -51,17 +60,13 @@ SIZES: Mapping[str, Size] = {
     "deliver_drop": Size(memory_mb=1_024, timeout_seconds=900),
     "expire_files": Size(memory_mb=512, timeout_seconds=240),
     "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
-    "queue_deliveries": Size(memory_mb=512, timeout_seconds=60),
-    # Ten records; when all are for one receiver that takes nearly ten seconds each.
-    "deliver_callbacks": Size(memory_mb=512, timeout_seconds=180),
-    "requeue_deliveries": Size(memory_mb=512, timeout_seconds=55),
 }
 
 
 class Queues(Construct):
     """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices, `drops` S3's events of objects
-    in the drop folder, `batch_ended` what the event bus announces, `callbacks` the attempts to deliver it. `dead` are
-    the names of the queues that hold what was given up."""
+    in the drop folder; `requests` are stand-alone ones on their way to a shard, `groups` asks whether one has ended.
+    `dead` are the names of the queues that hold what was given up."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -86,17 +91,18 @@ class Queues(Construct):
             "drops",
             visibility_seconds=SIZES["ingest_drop"].timeout_seconds + 60,
         )
-        self.batch_ended = self._queue(
+
+        self.requests = self._queue(
             stage,
-            "BatchEnded",
-            "batch-ended",
-            visibility_seconds=6 * SIZES["queue_deliveries"].timeout_seconds,
+            "Requests",
+            "requests",
+            visibility_seconds=6 * SIZES["collect_requests"].timeout_seconds,
         )
-        self.callbacks = self._queue(
+        self.groups = self._queue(
             stage,
-            "Callbacks",
-            "callbacks",
-            visibility_seconds=6 * SIZES["deliver_callbacks"].timeout_seconds,
+            "Groups",
+            "groups",
+            visibility_seconds=6 * SIZES["finalize_group"].timeout_seconds,
         )
 
     def _queue(self, stage: Stage, id: str, name: str, *, visibility_seconds: int) -> sqs.Queue:
@@ -176,10 +182,17 @@ class Lifecycle(Construct):
         Drops(self, "Drops", resources=resources)
         self._every(resources.stage, "sweep", SWEEP_MINUTES)
         self._every(resources.stage, "show_drops", SWEEP_MINUTES)
-        self._listen("queue_deliveries", queues.batch_ended)
-        self._listen("deliver_callbacks", queues.callbacks)
-        self._hear_of_endings(resources, queues.batch_ended)
-        self._every(resources.stage, "requeue_deliveries", SWEEP_MINUTES)
+        self._listen("finalize_group", queues.groups)
+        self.functions["collect_requests"].resource.add_event_source(
+            sources.SqsEventSource(
+                queues.requests,
+                batch_size=COLLECTED_MAX,
+                max_batching_window=Duration.seconds(COLLECT_SECONDS),
+                max_concurrency=COLLECTORS_MAX,
+                report_batch_item_failures=True,
+            )
+        )
+        self._every(resources.stage, "sweep_requests", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
 
@@ -212,17 +225,6 @@ class Lifecycle(Construct):
     def _listen(self, folder: str, queue: sqs.IQueue, *, batch_size: int = 10) -> None:
         self.functions[folder].resource.add_event_source(
             sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True)
-        )
-
-    def _hear_of_endings(self, resources: Resources, queue: sqs.IQueue) -> None:
-        """By a queue, not by a call: an announcement that can't be taken now is kept, and seen when it can't at all."""
-        events.Rule(
-            self,
-            "BatchEnded",
-            rule_name=resources.stage.named("batch-ended"),
-            event_bus=resources.event_bus,
-            event_pattern=events.EventPattern(source=["offpeak"], detail_type=list(EVENT_TYPES)),
-            targets=[targets.SqsQueue(queue)],
         )
 
     def _every(self, stage: Stage, folder: str, minutes: int) -> None:

@@ -66,8 +66,8 @@ class LifecycleStack(Stack):
             tables=storage.tables,
             dispatch_queue=queues.dispatch,
             drop_queue=queues.drops,
-            callback_queue=queues.callbacks,
-            signing_secret=storage.signing_secret,
+            request_queue=queues.requests,
+            group_queue=queues.groups,
             event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
             pools=tuple(model.pool for model in models),
         )

@@ -13,11 +13,12 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from lambdas.api.authentication import Authentication
 from lambdas.api.call import Route, bind, json_response, lower_headers
+from lambdas.api.exxa.groups import GroupRoutes
+from lambdas.api.exxa.requests import RequestRoutes
 from lambdas.api.openai.batches import BatchRoutes
 from lambdas.api.openai.files import FileRoutes
 from lambdas.api.openai.models import ModelRoutes
 from lambdas.api.openai.uploads import UploadRoutes
-from lambdas.api.openai.webhooks import WebhookRoutes
 from lambdas.api.openapi import described
 from lambdas.api.ports import Ports
 from lambdas.api.together.batches import TogetherBatchRoutes
@@ -39,10 +40,11 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *FileRoutes(ports).routes(),
             *UploadRoutes(ports).routes(),
             *BatchRoutes(ports).routes(),
+            *RequestRoutes(ports).routes(),
+            *GroupRoutes(ports).routes(),
             *ModelRoutes(ports.catalogue).routes(),
             *TogetherFileRoutes(ports).routes(),
             *TogetherBatchRoutes(ports).routes(),
-            *WebhookRoutes(ports).routes(),
         )
     )
 

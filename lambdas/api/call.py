@@ -46,11 +46,12 @@ TOGETHER: tuple[AccentName, ...] = ("Together",)
 class Route:
     """What a path does, and its description: `/openapi.json` and the table in `docs/api.md` are made of these.
 
-    `rule` is a path; `<file_id>` in it stands for one segment. `summary` is one line, for people. `takes` is the type
-    of the JSON body, or a mapping from content types to types; `gives` that of the JSON answer, None where there is no
-    body (a redirect). A type is a pydantic model, a TypedDict, or whatever else pydantic's TypeAdapter takes. `query`
-    is a TypedDict of the parameters. `accents` says who speaks so; "Offpeak" are routes of our own. `reserves` is for a
-    POST that honours `Idempotency-Key`; `is_open` needs no API key.
+    `rule` is a path; `<file_id>` in it stands for one segment. `summary` is one line, for people. `takes` is the
+    type of the JSON body, or a mapping from content types to types; `gives` that of the JSON answer, or such a
+    mapping, None where there is no body (a redirect); `redirects` where a large answer is elsewhere. A type is a
+    pydantic model, a TypedDict, or whatever else pydantic's TypeAdapter takes. `query` is a TypedDict of the
+    parameters. `accents` says who speaks so; "Offpeak" are routes of our own. `reserves` is for a POST that honours
+    `Idempotency-Key`; `is_open` needs no API key.
 
     After adding one, run `make api-table` (docs/api.md). The API tests hold every answer against `gives`.
     """
@@ -66,6 +67,7 @@ class Route:
     accents: tuple[AccentName, ...] = ("OpenAI",)
     status: int = 200
     reserves: bool = False
+    redirects: bool = False
     is_open: bool = False
 
 

@@ -34,6 +34,10 @@ _SECURITY: Mapping[str, Any] = {
     },
     "x_api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+_REDIRECT: Mapping[str, Any] = {
+    "description": "Go there, without the key.",
+    "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+}
 _Place = tuple[str, str, str]
 """Whose schema: the route's method and rule, and `takes <content type>`, `gives` or `errors`."""
 
@@ -86,7 +90,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[Mapping[_Place, Any], Mapping[str
     wanted: list[tuple[_Place, JsonSchemaMode, TypeAdapter[Any]]] = []
     for route in routes:
         for part, type_ in _types(route):
-            answered = part in ("gives", "errors")
+            answered = part.startswith(("gives", "errors"))
             place = (route.method, route.rule, part)
             wanted.append(
                 (place, "serialization" if answered else "validation", TypeAdapter(type_))
@@ -98,8 +102,8 @@ def _schemas(routes: Iterable[Route]) -> tuple[Mapping[_Place, Any], Mapping[str
 def _types(route: Route) -> Iterable[tuple[str, Any]]:
     for content_type, taken in _bodies(route).items():
         yield f"takes {content_type}", taken
-    if route.gives is not None:
-        yield "gives", route.gives
+    for content_type, given in _answers(route).items():
+        yield f"gives {content_type}", given
     yield "errors", ErrorBody
 
 
@@ -107,6 +111,12 @@ def _bodies(route: Route) -> Mapping[str, Any]:
     if route.takes is None:
         return {}
     return route.takes if isinstance(route.takes, Mapping) else {JSON: route.takes}
+
+
+def _answers(route: Route) -> Mapping[str, Any]:
+    if route.gives is None:
+        return {}
+    return route.gives if isinstance(route.gives, Mapping) else {JSON: route.gives}
 
 
 def _operation(route: Route, schemas: Mapping[_Place, Any]) -> dict[str, Any]:
@@ -119,7 +129,10 @@ def _operation(route: Route, schemas: Mapping[_Place, Any]) -> dict[str, Any]:
         "tags": list(route.accents),
         "parameters": _parameters(route),
         "responses": {
-            str(route.status): _success(route, schema("gives")),
+            str(route.status): _success(
+                route, {kind: {"schema": schema(f"gives {kind}")} for kind in _answers(route)}
+            ),
+            **({"302": _REDIRECT} if route.redirects else {}),
             **{status: _content("An error.", schema("errors")) for status in ("4XX", "5XX")},
         },
     }
@@ -149,12 +162,11 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     return [*in_path, *in_query, *([_IDEMPOTENCY_KEY] if route.reserves else [])]
 
 
-def _success(route: Route, schema: Any) -> dict[str, Any]:
-    if schema is not None:
-        return _content("It worked.", schema)
+def _success(route: Route, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    if content:
+        return {"description": "It worked.", "content": content}
     if 300 <= route.status < 400:
-        location = {"Location": {"schema": {"type": "string", "format": "uri"}}}
-        return {"description": "Go there, without the key.", "headers": location}
+        return _REDIRECT
     return {"description": "It worked."}
 
 

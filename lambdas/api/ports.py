@@ -9,21 +9,21 @@ from offpeak.core.ports import (
     Accounts,
     Announcements,
     Batches,
-    Callbacks,
     Changes,
     Clock,
-    Deliveries,
-    Destinations,
     Dispatches,
     Files,
+    Gatherings,
+    GroupChecks,
+    Groups,
     Idempotency,
     Multipart,
     Presigner,
     Reader,
+    RequestQueue,
+    Requests,
     Runs,
-    Secrets,
     Shards,
-    Webhooks,
     Workflows,
     Writer,
 )
@@ -53,6 +53,16 @@ class Ports(Protocol):
     @property
     def shards(self) -> Shards: ...
     @property
+    def requests(self) -> Requests: ...
+    @property
+    def groups(self) -> Groups: ...
+    @property
+    def gatherings(self) -> Gatherings: ...
+    @property
+    def request_queue(self) -> RequestQueue: ...
+    @property
+    def group_checks(self) -> GroupChecks: ...
+    @property
     def idempotency(self) -> Idempotency: ...
     @property
     def workflows(self) -> Workflows: ...
@@ -60,15 +70,5 @@ class Ports(Protocol):
     def dispatches(self) -> Dispatches: ...
     @property
     def announcements(self) -> Announcements: ...
-    @property
-    def webhooks(self) -> Webhooks: ...
-    @property
-    def secrets(self) -> Secrets: ...
-    @property
-    def deliveries(self) -> Deliveries: ...
-    @property
-    def callbacks(self) -> Callbacks: ...
-    @property
-    def destinations(self) -> Destinations: ...
     @property
     def catalogue(self) -> Catalogue: ...

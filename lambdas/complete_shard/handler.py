@@ -37,7 +37,7 @@ def complete(body: str) -> None:
     moved = complete_shard(
         notice, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, batches=aws.batches,
         runs=aws.runs, shards=aws.shards, changes=aws.changes, workflows=aws.workflows,
-        dispatches=aws.dispatches,
+        dispatches=aws.dispatches, requests=aws.requests, group_checks=aws.group_checks,
     )  # fmt: skip
     status = moved.status if moved else "unchanged"
     logger.info("noticed", extra={**asdict(notice), "status": status})

@@ -19,27 +19,28 @@ from offpeak.aws.announcements import EventBridgeAnnouncements
 from offpeak.aws.batches import DynamoBatches
 from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
-from offpeak.aws.deliveries import DynamoDeliveries, SqsCallbacks
-from offpeak.aws.destinations import HttpDestinations
 from offpeak.aws.dispatches import SqsDispatches
 from offpeak.aws.drops import SqsDrops
 from offpeak.aws.endpoints import SageMakerEndpoints
 from offpeak.aws.errors import translated
 from offpeak.aws.files import DynamoFiles
+from offpeak.aws.gatherings import DynamoGatherings
+from offpeak.aws.groups import DynamoGroups
 from offpeak.aws.idempotency import DynamoIdempotency
 from offpeak.aws.metrics import CloudWatchMetrics
 from offpeak.aws.objects import S3Multipart, S3Presigner, S3Reader, S3Writer
+from offpeak.aws.queues import SqsGroupChecks, SqsRequestQueue
+from offpeak.aws.requests import DynamoRequests
 from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
 from offpeak.aws.table import Table
-from offpeak.aws.webhooks import DynamoWebhooks, ManagedSecrets
 from offpeak.aws.workflows import StepFunctions
 from offpeak.core.catalogue import Catalogue, parse_catalogue
-from offpeak.core.destination import Reach
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 ATTEMPTS_MAX = 5
 CONNECTIONS_MAX = 64
@@ -113,6 +114,26 @@ class Aws:
         return DynamoShards(self._table("shards"))
 
     @cached_property
+    def requests(self) -> DynamoRequests:
+        return DynamoRequests(self._table("requests"))
+
+    @cached_property
+    def groups(self) -> DynamoGroups:
+        return DynamoGroups(self._table("groups"), self._table("requests"))
+
+    @cached_property
+    def gatherings(self) -> DynamoGatherings:
+        return DynamoGatherings(self._table("gatherings"))
+
+    @cached_property
+    def request_queue(self) -> SqsRequestQueue:
+        return SqsRequestQueue(self._sqs, self._setting("OFFPEAK_REQUEST_QUEUE_URL"))
+
+    @cached_property
+    def group_checks(self) -> SqsGroupChecks:
+        return SqsGroupChecks(self._sqs, self._setting("OFFPEAK_GROUP_QUEUE_URL"))
+
+    @cached_property
     def idempotency(self) -> DynamoIdempotency:
         return DynamoIdempotency(self._table("idempotency"), self.clock)
 
@@ -124,9 +145,7 @@ class Aws:
 
     @cached_property
     def dispatches(self) -> SqsDispatches:
-        with self._lock:
-            client = self._session.client("sqs", config=_config(read_seconds=10))
-        return SqsDispatches(client, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
+        return SqsDispatches(self._sqs, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
 
     @cached_property
     def drops(self) -> SqsDrops:
@@ -159,30 +178,6 @@ class Aws:
             client = self._session.client("cloudwatch", config=_config(read_seconds=10))
         return CloudWatchMetrics(client, self._setting("OFFPEAK_STAGE"))
 
-    @cached_property
-    def webhooks(self) -> DynamoWebhooks:
-        return DynamoWebhooks(self._table("webhooks"))
-
-    @cached_property
-    def deliveries(self) -> DynamoDeliveries:
-        return DynamoDeliveries(self._table("deliveries"))
-
-    @cached_property
-    def callbacks(self) -> SqsCallbacks:
-        with self._lock:
-            client = self._session.client("sqs", config=_config(read_seconds=10))
-        return SqsCallbacks(client, self._setting("OFFPEAK_CALLBACK_QUEUE_URL"))
-
-    @cached_property
-    def secrets(self) -> ManagedSecrets:
-        with self._lock:
-            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
-        return ManagedSecrets(client, self._setting("OFFPEAK_SIGNING_SECRET"))
-
-    @cached_property
-    def destinations(self) -> HttpDestinations:
-        return HttpDestinations(Reach(self._environment.get("OFFPEAK_REACH", Reach.PUBLIC)))
-
     def _table(self, name: str) -> Table:
         return Table(self._dynamodb, self._table_name(name))
 
@@ -203,6 +198,11 @@ class Aws:
     def _dynamodb(self) -> DynamoDBClient:
         with self._lock:
             return self._session.client("dynamodb", config=_config(read_seconds=5))
+
+    @cached_property
+    def _sqs(self) -> SQSClient:
+        with self._lock:
+            return self._session.client("sqs", config=_config(read_seconds=10))
 
     @cached_property
     def _s3(self) -> S3Client:

@@ -157,6 +157,8 @@ _MODEL = {
     "shard_lines_max": whole(1, 1_000_000),
     "shard_bytes_max": whole(1, 10**10),
     "claim_seconds_max": whole(1, 21_600),
+    "gather_seconds_busy": whole(1, 86_400),
+    "gather_seconds_idle": whole(1, 86_400),
     "startup_seconds_max": whole(*SAGEMAKER_SECONDS),
     "download_seconds_max": whole(*SAGEMAKER_SECONDS),
     "attempts_max": whole(1, 100),

@@ -14,6 +14,7 @@ class ShardOrder:
     """Work attempt `attempt` of this shard. Rides inline in InvokeEndpointAsync: at most 128,000 bytes as JSON.
 
     `work_prefix` is where checkpoints and result objects of this shard live: `work/{batch}/{run}/{shard}/`.
+    In a gathering's shard requests are cancelled one by one: `cancelled_prefix` is where that is told.
     """
 
     batch_id: str
@@ -25,6 +26,7 @@ class ShardOrder:
     endpoint: str
     segments: tuple[Segment, ...]
     work_prefix: str
+    cancelled_prefix: str | None = None
 
     @property
     def shard_id(self) -> str:

@@ -8,6 +8,13 @@ work/{batch}/{run}/manifest.jsonl                a run's shards, one a line
 work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per attempt
 work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
 results/{batch}/…                                what clients download
+
+work/requests/{account}/{request}.json           a body too large for the queue
+work/segments/{name}.jsonl                       collected requests, as request lines
+work/cancelled/{pool}/{hour}/{name}.json         ids of cancelled requests, by the hour they were sent in
+work/groups/{account}/{group}/calls/{token}.json the ids that one call put into a group
+work/groups/{account}/{group}/results.jsonl      a group's results
+work/groups/{account}/{request}.json             a copy of one large result, for its account to download
 """
 
 from __future__ import annotations
@@ -54,3 +61,31 @@ def output_key(batch_id: str) -> str:
 
 def error_key(batch_id: str) -> str:
     return f"results/{batch_id}/errors.jsonl"
+
+
+def request_body_key(account_id: str, request_id: str) -> str:
+    return f"work/requests/{account_id}/{request_id}.json"
+
+
+def segment_key(name: str) -> str:
+    return f"work/segments/{name}.jsonl"
+
+
+def gathering_manifest_key(gathering_id: str, version: int) -> str:
+    return f"work/{gathering_id}/0/manifest-{version}.jsonl"
+
+
+def cancelled_prefix(pool: str) -> str:
+    return f"work/cancelled/{pool}/"
+
+
+def group_call_key(account_id: str, group_id: str, token: str) -> str:
+    return f"work/groups/{account_id}/{group_id}/calls/{token}.json"
+
+
+def group_results_key(account_id: str, group_id: str) -> str:
+    return f"work/groups/{account_id}/{group_id}/results.jsonl"
+
+
+def result_copy_key(account_id: str, request_id: str) -> str:
+    return f"work/groups/{account_id}/{request_id}.json"

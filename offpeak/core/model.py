@@ -64,6 +64,8 @@ class Model:
     `aliases` are further names that requests may call it by. `source` is a hub name or `s3://bucket/prefix`.
     `instance_types` are in order of preference, each with `tensor_parallel` GPUs; `concurrency` is async invocations at
     once on an instance; `startup_seconds_max` and `download_seconds_max` are SageMaker's patience with a new one.
+    `gather_seconds_…` is how long a stand-alone request waits for company: while the pool works anyway, and while it
+    would have to be woken for it.
     `engine_args` are vLLM's (`max-num-seqs = 256` → `--max-num-seqs 256`), and go over `engine_arguments`' own.
     """
 
@@ -88,6 +90,8 @@ class Model:
     shard_lines_max: int = 2_000
     shard_bytes_max: int = 64_000_000
     claim_seconds_max: int = 2_700
+    gather_seconds_busy: int = 10
+    gather_seconds_idle: int = 300
     startup_seconds_max: int = 3_600
     download_seconds_max: int = 3_600
     attempts_max: int = 4

@@ -82,7 +82,8 @@ OPEN = frozenset({ShardStatus.DISPATCHED, ShardStatus.CLAIMED, ShardStatus.WAITI
 class Shard:
     """One shard's row. `due_at` is when somebody must look again: the end of the lease of a dispatched or claimed
     shard, the earliest re-dispatch of a waiting one. Times are seconds since the epoch. `engine_failed` says why a
-    closed shard was closed: its attempts failed too often, its run may be going on."""
+    closed shard was closed: its attempts failed too often, its run may be going on. `routed`: a gathering's shard, its
+    results have reached the requests they answer."""
 
     batch_id: str
     account_id: str
@@ -106,6 +107,7 @@ class Shard:
     output: ResultObject | None = None
     errors: ResultObject | None = None
     report_key: str | None = None
+    routed: bool = False
     version: int = 0
 
     @property
@@ -172,6 +174,10 @@ class Shard:
             self, status=ShardStatus.DONE, counts=counts, usage=usage, progress=counts,
             output=output, errors=errors, report_key=report_key, worker=None,
         )  # fmt: skip
+
+    def as_routed(self) -> Shard:
+        self._require(ShardStatus.DONE)
+        return replace(self, routed=True)
 
     def closed(self, *, engine_failed: bool = False) -> Shard:
         """It ends early; what its checkpoints hold is harvested when the batch is finalised."""

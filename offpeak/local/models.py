@@ -24,6 +24,7 @@ TINY_CHAT, TINY_EMBED = "offpeak/tiny-chat", "offpeak/tiny-embed"
 TINY_CONTEXT_TOKENS = 8_192
 CONTEXT_TOKENS_DEFAULT = 32_768
 CLAIM_SECONDS_MAX = 300  # an instance here is there after one minute, not after twenty
+GATHER_SECONDS = 1  # whoever tries a request here wants its answer, not a full shard
 INSTANCE_TYPE = "ml.g6.xlarge"  # the template must name one; here it is a process
 UPSTREAM_SECONDS_MAX = 10.0
 # The example on Nebius's page, whose batch prices are $0.07 and $0.20.
@@ -151,6 +152,8 @@ def _model(
         claim_seconds_max=CLAIM_SECONDS_MAX,
         modality=modality,
         prices=PRICES,
+        gather_seconds_busy=GATHER_SECONDS,
+        gather_seconds_idle=GATHER_SECONDS,
         engine_args=arguments or {},
     )
 

@@ -10,7 +10,12 @@ from typing import Any
 
 from offpeak.core.batch import Batch
 from offpeak.core.errors import TooLarge
-from offpeak.core.ports import ORDER_BYTES_MAX, PAYLOAD_BYTES_MAX, PoolMeasure
+from offpeak.core.ports import (
+    ORDER_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
+    QUEUE_DELAY_SECONDS_MAX,
+    PoolMeasure,
+)
 
 
 class MemoryWorkflows:
@@ -103,3 +108,29 @@ class MemoryMetrics:
     def publish(self, *measures: PoolMeasure) -> None:
         with self._lock:
             self.published.extend(measures)
+
+
+class MemoryRequestQueue:
+    """`records` are what was sent, in order, each with its delay in seconds."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.records: list[tuple[str, int]] = []
+
+    def send(self, record: str, delay_seconds: int = 0) -> None:
+        if not 0 <= delay_seconds <= QUEUE_DELAY_SECONDS_MAX:
+            raise ValueError(f"A record waits at most {QUEUE_DELAY_SECONDS_MAX} s.")
+        with self._lock:
+            self.records.append((record, delay_seconds))
+
+
+class MemoryGroupChecks:
+    """`asks` are account and group, in order."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.asks: list[tuple[str, str]] = []
+
+    def ask(self, account_id: str, group_id: str) -> None:
+        with self._lock:
+            self.asks.append((account_id, group_id))

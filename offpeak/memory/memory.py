@@ -10,7 +10,9 @@ from offpeak.memory.effects import (
     MemoryDispatches,
     MemoryDrops,
     MemoryEndpoints,
+    MemoryGroupChecks,
     MemoryMetrics,
+    MemoryRequestQueue,
     MemoryWorkflows,
 )
 from offpeak.memory.objects import (
@@ -20,6 +22,7 @@ from offpeak.memory.objects import (
     MemoryReader,
     MemoryWriter,
 )
+from offpeak.memory.requests import MemoryGatherings, MemoryGroups, MemoryRequests
 from offpeak.memory.rows import (
     MemoryAccounts,
     MemoryBatches,
@@ -29,13 +32,6 @@ from offpeak.memory.rows import (
     MemoryRuns,
     MemoryShards,
     Tables,
-)
-from offpeak.memory.webhooks import (
-    MemoryCallbacks,
-    MemoryDeliveries,
-    MemoryDestinations,
-    MemorySecrets,
-    MemoryWebhooks,
 )
 
 
@@ -57,6 +53,9 @@ class Memory:
         self.batches = MemoryBatches(tables)
         self.runs = MemoryRuns(tables)
         self.shards = MemoryShards(tables)
+        self.requests = MemoryRequests(tables)
+        self.groups = MemoryGroups(tables)
+        self.gatherings = MemoryGatherings(tables)
         self.idempotency = MemoryIdempotency(lock, self.clock)
         self.workflows = MemoryWorkflows(lock)
         self.dispatches = MemoryDispatches(lock)
@@ -64,8 +63,5 @@ class Memory:
         self.endpoints = MemoryEndpoints(lock)
         self.announcements = MemoryAnnouncements(lock)
         self.metrics = MemoryMetrics(lock)
-        self.webhooks = MemoryWebhooks(tables)
-        self.secrets = MemorySecrets()
-        self.deliveries = MemoryDeliveries(tables)
-        self.callbacks = MemoryCallbacks(lock)
-        self.destinations = MemoryDestinations(lock)
+        self.request_queue = MemoryRequestQueue(lock)
+        self.group_checks = MemoryGroupChecks(lock)

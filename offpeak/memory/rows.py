@@ -11,13 +11,14 @@ from typing import TypeVar
 
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
-from offpeak.core.delivery import Delivery
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.file import File, FileStatus, Upload
+from offpeak.core.gathering import Gathering
+from offpeak.core.group import Group
 from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
-from offpeak.core.webhook import Webhook
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -47,14 +48,14 @@ class Tables:
 
 def _key(row: Row) -> Key:
     match row:
-        case Account():
+        case Account() | Request():
             return (row.id,)
         case ApiKey():
             return (row.hash,)
-        case File() | Upload() | Batch() | Webhook():
+        case Gathering():
+            return (row.lane.id, row.id)
+        case File() | Upload() | Batch() | Group():
             return (row.account_id, row.id)
-        case Delivery():
-            return (row.destination_id, row.id)
         case Run():
             return (row.batch_id, row.number)
         case Shard():
@@ -87,20 +88,10 @@ class MemoryChanges:
 
     def _apply(self, row: Row) -> None:
         rows = self._tables.rows.setdefault(type(row), {})
-        if _is_removal(row):
+        if isinstance(row, File) and row.status is FileStatus.DELETED:
             rows.pop(_key(row), None)
         else:
             rows[_key(row)] = replace(row, version=row.version + 1)
-
-
-def _is_removal(row: Row) -> bool:
-    match row:
-        case File():
-            return row.status is FileStatus.DELETED
-        case Webhook():
-            return row.is_deleted
-        case _:
-            return False
 
 
 def _version(row: Row | None) -> int | None:
@@ -144,7 +135,7 @@ class MemoryFiles:
         found = self._tables.select(
             File, lambda file: file.account_id == account_id and purpose in (None, file.purpose)
         )
-        return page_of(found, limit=limit, after=after, ascending=ascending)
+        return _page(found, limit=limit, after=after, ascending=ascending)
 
     def expired(self, now: int) -> Iterator[File]:
         found = [
@@ -167,7 +158,7 @@ class MemoryBatches:
 
     def list(self, account_id: str, *, limit: int, after: str | None) -> Page[Batch]:
         found = self._tables.select(Batch, lambda batch: batch.account_id == account_id)
-        return page_of(found, limit=limit, after=after, ascending=False)
+        return _page(found, limit=limit, after=after, ascending=False)
 
     def open(self) -> Iterator[Batch]:
         yield from self._tables.select(Batch, lambda batch: not batch.is_terminal)
@@ -227,10 +218,10 @@ class MemoryIdempotency:
         return claim
 
 
-RowWithId = TypeVar("RowWithId", File, Batch, Delivery)
+RowWithId = TypeVar("RowWithId", File, Batch)
 
 
-def page_of(
+def _page(
     rows: list[RowWithId], *, limit: int, after: str | None, ascending: bool
 ) -> Page[RowWithId]:
     """`rows` come in the order of their ids."""

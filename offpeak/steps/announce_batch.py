@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offpeak.core.errors import StateConflict
+from offpeak.core.gathering import is_gathering
 from offpeak.core.ports import Announcements, Batches, Files, Writer
 from offpeak.steps.drop_input import drop_input
 
@@ -19,6 +20,8 @@ def announce_batch(
     if not batch.is_terminal:
         raise StateConflict(f"Batch {batch_id} has not ended: it is {batch.status}.")
     kind = f"batch.{batch.status}"
+    if is_gathering(batch_id):
+        return kind  # nobody's batch: its requests tell of themselves
     announcements.announce(kind, batch)
     drop_input(batch, writer=writer, files=files, batches=batches)
     return kind

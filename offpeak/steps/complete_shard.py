@@ -10,6 +10,7 @@ import logging
 
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound
+from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import Outcome, ShardReport
 from offpeak.core.layout import shard_prefix
 from offpeak.core.ports import (
@@ -17,7 +18,9 @@ from offpeak.core.ports import (
     Changes,
     Clock,
     Dispatches,
+    GroupChecks,
     Reader,
+    Requests,
     Runs,
     Shards,
     Workflows,
@@ -27,6 +30,7 @@ from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.planner.next_try import after_lost_attempt
 from offpeak.steps.check_ending import check_ending
 from offpeak.steps.move_shard import move_shard
+from offpeak.steps.route_results import route_results
 from offpeak.wire.invocation import decode_report
 from offpeak.wire.notices import InvocationNotice
 
@@ -37,7 +41,7 @@ REPORT_BYTES_MAX = 4_000_000
 def complete_shard(
     notice: InvocationNotice, *, clock: Clock, catalogue: Catalogue, reader: Reader,
     batches: Batches, runs: Runs, shards: Shards, changes: Changes, workflows: Workflows,
-    dispatches: Dispatches,
+    dispatches: Dispatches, requests: Requests, group_checks: GroupChecks,
 ) -> Shard | None:  # fmt: skip
     """The shard as it was moved, or None when the notice changed nothing."""
     try:
@@ -55,6 +59,12 @@ def complete_shard(
             runs=runs, shards=shards, changes=changes,
         )  # fmt: skip
     dispatches.ask(found.pool)
+    if is_gathering(found.batch_id):
+        # Before the ending is checked: finalising routes what nobody has, and two at once would pay twice.
+        route_results(
+            moved or found, clock=clock, reader=reader, changes=changes, shards=shards,
+            requests=requests, group_checks=group_checks,
+        )  # fmt: skip
     check_ending(found.account_id, found.batch_id, batches=batches, runs=runs, workflows=workflows)
     return moved
 

@@ -12,8 +12,9 @@ from collections import Counter
 
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import NotFound, OffpeakError, StateConflict
+from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import ShardOrder
-from offpeak.core.layout import shard_prefix
+from offpeak.core.layout import cancelled_prefix, shard_prefix
 from offpeak.core.ports import (
     Add,
     Changes,
@@ -205,5 +206,6 @@ def _order(run: Run, shard: Shard, planned: PlannedShard) -> bytes:
             attempt=shard.attempt, model=run.model, endpoint=run.endpoint,
             segments=planned.segments,
             work_prefix=shard_prefix(run.batch_id, run.number, shard.number),
+            cancelled_prefix=cancelled_prefix(run.pool) if is_gathering(run.batch_id) else None,
         )
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Literal
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import StateConflict
 from offpeak.core.file import File, expires_at
+from offpeak.core.gathering import is_gathering
 from offpeak.core.ids import FILE
 from offpeak.core.layout import error_key, invalid_lines_key, output_key
 from offpeak.core.ports import (
@@ -23,9 +24,11 @@ from offpeak.core.ports import (
     Batches,
     Changes,
     Clock,
+    GroupChecks,
     Multipart,
     ObjectInfo,
     Reader,
+    Requests,
     Runs,
     Save,
     Shards,
@@ -36,6 +39,7 @@ from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.steps.join_objects import join_objects
 from offpeak.steps.merge_results import NumberedResult, merge_results, read_refused, read_results
+from offpeak.steps.route_results import route_results
 from offpeak.steps.streamed_object import PART_BYTES, StreamedObject
 
 JSON_LINES = "application/jsonl"
@@ -46,6 +50,7 @@ Kind = Literal["output", "error"]
 def finalize_batch(
     account_id: str, batch_id: str, *, clock: Clock, reader: Reader, writer: Writer,
     multipart: Multipart, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
+    requests: Requests, group_checks: GroupChecks,
 ) -> Batch:  # fmt: skip
     """The batch, ended. Raises StateConflict (code `batch_incomplete`) when its results don't add up to its plan."""
     batch = batches.get(account_id, batch_id)
@@ -54,6 +59,13 @@ def finalize_batch(
     of_batch = runs.of_batch(batch_id)
     done = [shard for run in of_batch for shard in _done_shards(run, shards)]
     counts = _checked_counts(batch, of_batch, done)
+    if is_gathering(batch_id):
+        for shard in done:
+            route_results(
+                shard, clock=clock, reader=reader, changes=changes, shards=shards,
+                requests=requests, group_checks=group_checks,
+            )  # fmt: skip
+        return _commit(_ended_without_files(batch, of_batch, done, clock), [], batches, changes)
     results = _Results(batch, done, reader, writer, multipart)
     output = results.put("output", output_key(batch_id), counts.completed)
     errors = results.put("error", error_key(batch_id), counts.failed)
@@ -67,6 +79,17 @@ def finalize_batch(
         error_file_id=_file_id(batch, "error") if errors else None, now=now,
     )  # fmt: skip
     return _commit(ended, files, batches, changes)
+
+
+def _ended_without_files(
+    batch: Batch, of_batch: Sequence[Run], done: Sequence[Shard], clock: Clock
+) -> Batch:
+    """A gathering's: its results are where its requests know them to be."""
+    return batch.ended(
+        _last_status(batch, of_batch), counts=sum((shard.counts for shard in done), Counts()),
+        usage=sum((shard.usage for shard in done), Usage()), output_file_id=None,
+        error_file_id=None, now=int(clock.now()),
+    )  # fmt: skip
 
 
 def _done_shards(run: Run, shards: Shards) -> list[Shard]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import NotFound, StateConflict, Unavailable
+from offpeak.core.gathering import is_gathering
 from offpeak.core.layout import shard_prefix
 from offpeak.core.ports import Add, Batches, Changes, Clock, Reader, Runs, Save, Shards, Writer
 from offpeak.core.request_line import FinishedLine
@@ -20,6 +21,7 @@ from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import PlannedShard, ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.steps.move_shard import CONFLICTS_MAX
+from offpeak.steps.show_request import EXPIRED
 from offpeak.wire.checkpoints import decode_records
 from offpeak.wire.manifest import iterate_shards
 from offpeak.wire.request_lines import read_line
@@ -38,6 +40,9 @@ class _Reason:
 _CANCELLED = _Reason("batch_cancelled", "The batch was cancelled before this request was finished.")
 _EXPIRED = _Reason(
     "batch_expired", "This request could not be finished before the completion window expired."
+)
+_REQUEST_EXPIRED = _Reason(
+    EXPIRED, "This request could not be finished before its completion window expired."
 )
 _ENGINE_FAILED = _Reason(
     "engine_error",
@@ -188,7 +193,7 @@ def _reason(batch: Batch, run: Run, shard: Shard) -> _Reason:
         return _ENGINE_FAILED
     if batch.status is BatchStatus.CANCELLING or run.close_reason is CloseReason.CANCELLED:
         return _CANCELLED
-    return _EXPIRED
+    return _REQUEST_EXPIRED if is_gathering(batch.id) else _EXPIRED
 
 
 def _checkpointed(prefix: str, reader: Reader) -> Mapping[int, FinishedLine]:

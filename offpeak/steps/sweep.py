@@ -1,7 +1,8 @@
 """Looks every minute for what got lost, by time alone, and sets it going again.
 
 What may be lost, and what finds it:
-    an execution never started          a batch that was not planned minutes after its creation
+    an execution never started          a batch that was not planned minutes after its creation, a gathering's that
+                                        nobody released
     the end of a completion window      a batch past `expires_at`
     a cancel that died half way         a batch that is cancelling, its runs not closing
     a worker that doesn't flush         a closing run past `close_by`
@@ -21,6 +22,7 @@ from itertools import chain, islice
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import OffpeakError
+from offpeak.core.gathering import is_gathering
 from offpeak.core.ports import Batches, Changes, Clock, Dispatches, Runs, Shards, Workflows
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard, ShardStatus
@@ -118,10 +120,13 @@ class _Sweeper:
 
     def sweep_batch(self, batch: Batch) -> None:
         self.swept.batches += 1
+        waits = batch.in_progress_at is None or (
+            is_gathering(batch.id) and not batch.task_tokens and batch.finalizing_at is None
+        )
+        if waits and batch.created_at + START_SECONDS <= self.now:
+            self._workflows.start(batch.id, workflow_input(batch))
+            self.swept.started += 1
         if batch.in_progress_at is None:
-            if batch.created_at + START_SECONDS <= self.now:
-                self._workflows.start(batch.id, workflow_input(batch))
-                self.swept.started += 1
             return
         if batch.finalizing_at is not None:
             return  # its execution is at it

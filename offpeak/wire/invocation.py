@@ -24,6 +24,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     segments: PackedSegments
     work_prefix: str
+    cancelled_prefix: str | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -38,7 +39,7 @@ def encode_order(order: ShardOrder) -> bytes:
             batch_id=order.batch_id, account_id=order.account_id, run=order.run,
             number=order.number, attempt=order.attempt, model=order.model,
             endpoint=order.endpoint, segments=pack_segments(order.segments),
-            work_prefix=order.work_prefix,
+            work_prefix=order.work_prefix, cancelled_prefix=order.cancelled_prefix,
         )
     )  # fmt: skip
     if len(body) > ORDER_BYTES_MAX:
@@ -54,6 +55,7 @@ def decode_order(body: bytes) -> ShardOrder:
         batch_id=order.batch_id, account_id=order.account_id, run=order.run, number=order.number,
         attempt=order.attempt, model=order.model, endpoint=order.endpoint,
         segments=unpack_segments(order.segments), work_prefix=order.work_prefix,
+        cancelled_prefix=order.cancelled_prefix,
     )  # fmt: skip
 
 

@@ -199,6 +199,25 @@ class LineChecker:
             _check_prompts(prompt, f"body.{name}", model)
 
 
+def render_request_line(custom_id: str, url: str, body: bytes) -> bytes:
+    """A request line, its newline not included. `body` is JSON on one line; the id and the URL are ours."""
+    return b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}' % (
+        custom_id.encode(), url.encode(), body,
+    )  # fmt: skip
+
+
+class _Named(msgspec.Struct):
+    custom_id: str
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def read_custom_id(line: bytes) -> str:
+    """Of a line that was checked. Raises ValueError if it wasn't."""
+    return _NAMED.decode(line).custom_id
+
+
 def read_line(line: bytes, number: int) -> RequestLine:
     """A line that was checked, for whoever runs it: its body's bytes untouched. Raises ValueError if it wasn't."""
     fields = _RAW_FIELDS.decode(line)

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 
 import msgspec
+
+from offpeak.core.usage import Usage
+from offpeak.wire.usage import read_usage
 
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 _HEAD = re.compile(rb'\{"id":"batch_req_[^"]*_([0-9]+)"')
@@ -48,6 +52,50 @@ def line_number(result: bytes) -> int:
     if head is None:
         raise ValueError(f"This is no result line: {result[:80]!r}.")
     return int(head[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedResult:
+    """What a result line says of itself. `error_code` is None for a request that was answered well; the tokens of one
+    that was not are nobody's."""
+
+    custom_id: str | None
+    error_code: str | None
+    usage: Usage
+
+
+class _Response(msgspec.Struct):
+    status_code: int
+    body: msgspec.Raw
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+class _Result(msgspec.Struct):
+    custom_id: str | None
+    response: _Response | None
+    error: _Error | None
+
+
+_RESULTS = msgspec.json.Decoder(_Result)
+
+
+def read_routed(line: bytes) -> RoutedResult:
+    """Raises ValueError for what is no result line."""
+    result = _RESULTS.decode(line)
+    response, code = result.response, result.error.code if result.error else None
+    if response is None:
+        return RoutedResult(
+            custom_id=result.custom_id, error_code=code or "no_response", usage=Usage()
+        )
+    if response.status_code >= 400:
+        code = f"http_{response.status_code}"
+        return RoutedResult(custom_id=result.custom_id, error_code=code, usage=Usage())
+    return RoutedResult(
+        custom_id=result.custom_id, error_code=code, usage=read_usage(bytes(response.body))
+    )
 
 
 def to_ascii_json(body: bytes) -> bytes:

@@ -68,3 +68,10 @@ def _numbered(segment: Segment, lines: Iterator[Line]) -> Iterator[tuple[int, by
     raise ValueError(
         f"{segment.key} has no {segment.lines} lines in bytes {segment.start} to {segment.stop}."
     )
+
+
+def read_lines_of(reader: Reader, key: str, start: int, stop: int) -> Iterator[bytes]:
+    """The lines in the bytes [start, stop) of an object, which begin and end with lines."""
+    for _, _, line in split_lines(reader.stream(key, start, stop), start, stop - start):
+        if line is not None:
+            yield line

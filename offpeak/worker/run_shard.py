@@ -23,7 +23,10 @@ from uuid import uuid4
 
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
+from offpeak.core.request_line import FinishedLine
+from offpeak.wire.request_lines import read_custom_id
 from offpeak.worker import port_calls
+from offpeak.worker.cancellations import Cancellations
 from offpeak.worker.checkpoints import JSON_LINES, Checkpoints
 from offpeak.worker.engine import Engine
 from offpeak.worker.images import Images
@@ -32,7 +35,7 @@ from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.read_ahead import LineSource, read_ahead
 from offpeak.worker.settings import WorkerSettings
 from offpeak.worker.window import AdmissionWindow
-from offpeak.worker.work_line import work_line
+from offpeak.worker.work_line import cancelled_line, work_line
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -66,6 +69,10 @@ class ShardRun:
             clock=ports.clock, changes=ports.changes, shards=ports.shards,
         )  # fmt: skip
         self._checkpoints = Checkpoints(order, reader=ports.reader, writer=ports.writer)
+        self._cancellations = (
+            Cancellations(order.cancelled_prefix, ports.reader) if order.cancelled_prefix else None
+        )
+        self._in_flight: dict[str, asyncio.Future[FinishedLine]] = {}
         self._flushing = asyncio.Lock()
         self._much_to_flush = asyncio.Event()
         self._halt: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
@@ -90,6 +97,8 @@ class ShardRun:
             return self._report(Outcome.SUPERSEDED)
         work = asyncio.create_task(self._work())
         beside = [asyncio.create_task(self._renew()), asyncio.create_task(self._checkpoint())]
+        if self._cancellations is not None:
+            beside.append(asyncio.create_task(self._watch_cancelled(self._cancellations)))
         drained = asyncio.get_running_loop().call_later(
             self._settings.shard_seconds_max + self._settings.drain_seconds,
             self._halt_by, Halt.DRAINED,
@@ -124,19 +133,53 @@ class ShardRun:
             async for number, raw in numbered_lines:
                 if number in self._checkpoints:
                     continue
+                if self._cancellations is not None:
+                    request_id = read_custom_id(raw)
+                    if self._cancellations.is_new(request_id):
+                        await self._call(self._cancellations.learn, request_id)
                 await self._window.acquire(self._age)
                 line = lines.create_task(self._work_line(number, raw))
                 # Not in the task itself: one that is cancelled before its first step never runs a `finally`.
                 line.add_done_callback(lambda _: self._window.release())
 
     async def _work_line(self, number: int, raw: bytes) -> None:
-        line = await work_line(
-            number, raw, self._order, self._engine, self._settings, priority=self._age,
-            images=self._images,
-        )  # fmt: skip
+        if self._cancellations is None:
+            line = await self._answer(number, raw)
+        else:
+            line = await self._answer_unless_cancelled(number, raw, self._cancellations)
         self._checkpoints.add(line)
         if self._checkpoints.pending_bytes >= self._settings.checkpoint_bytes_max:
             self._much_to_flush.set()
+
+    async def _answer(self, number: int, raw: bytes) -> FinishedLine:
+        return await work_line(
+            number, raw, self._order, self._engine, self._settings, priority=self._age,
+            images=self._images,
+        )  # fmt: skip
+
+    async def _answer_unless_cancelled(
+        self, number: int, raw: bytes, cancellations: Cancellations
+    ) -> FinishedLine:
+        """Its result, or, as soon as that is known, that it was cancelled: its place on the engine is free then."""
+        request_id = read_custom_id(raw)
+        if request_id in cancellations:
+            return cancelled_line(number, request_id, self._order)
+        self._in_flight[request_id] = answering = asyncio.ensure_future(self._answer(number, raw))
+        try:
+            return await answering
+        except asyncio.CancelledError:
+            # Of the two that may be cancelled: the answer alone, or this task with it, because the shard ends.
+            if request_id not in cancellations or self._is_being_cancelled():
+                raise
+            return cancelled_line(number, request_id, self._order)
+        finally:
+            answering.cancel()
+            del self._in_flight[request_id]
+
+    @staticmethod
+    def _is_being_cancelled() -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
     # ── beside the lines ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,6 +193,16 @@ class ShardRun:
                 return
             except Unavailable as error:
                 logger.warning("shard %s: lease not renewed: %s", self._order.shard_id, error)
+
+    async def _watch_cancelled(self, cancellations: Cancellations) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                await self._call(cancellations.look)
+            except Unavailable as error:
+                logger.warning("shard %s: who is cancelled? %s", self._order.shard_id, error)
+            for request_id in [each for each in self._in_flight if each in cancellations]:
+                self._in_flight[request_id].cancel()
 
     async def _checkpoint(self) -> None:
         while True:

@@ -55,6 +55,15 @@ async def work_line(
     return FinishedLine(number=number, kind=kind, result=result, usage=answer.usage)  # type: ignore[arg-type]
 
 
+def cancelled_line(number: int, request_id: str, order: ShardOrder) -> FinishedLine:
+    """The result of a request that was cancelled by itself."""
+    result = render_error(
+        batch_id=order.batch_id, line=number, custom_id=request_id, code="request_cancelled",
+        message="The request was cancelled before it was finished.",
+    )  # fmt: skip
+    return FinishedLine(number=number, kind="error", result=result)
+
+
 async def _answer(
     endpoint: str, body: dict[str, Any], engine: Engine, settings: WorkerSettings, priority: int
 ) -> EngineAnswer:

@@ -18,7 +18,6 @@ import pytest
 
 from offpeak.aws.connect import Aws
 from offpeak.core.batch import Batch
-from offpeak.core.delivery import AttemptAsk
 from offpeak.local.emulator import Emulator
 from tests.contract.worlds import Announced, Invoked, Ports
 
@@ -40,9 +39,10 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "batches": (("account_id", "id"), {"open": ("open", "open_key")}),
     "runs": (("batch_id", "number"), {"ready": ("ready_pool", "deadline")}),
     "shards": (("run_id", "number"), {"open": ("open_pool", "shard_id")}),
+    "requests": (("id",), {"open_members": ("open_group", "id")}),
+    "groups": (("account_id", "id"), {"open": ("open", "open_key")}),
+    "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
     "idempotency": (("pk",), {}),
-    "webhooks": (("account_id", "id"), {}),
-    "deliveries": (("destination_id", "id"), {"due": ("due_bucket", "due_at")}),
 }
 NUMBERS = {"number", "deadline", "expires_at", "due_at"}
 
@@ -133,19 +133,17 @@ class AwsWorld:
         self.tokens_url = self._make_queue("tokens")
         self.events_url = self._make_queue("events")
         self.dispatch_url = self._make_queue("dispatch.fifo")
-        self.callbacks_url = self._make_queue("callbacks")
-        secret = session.client("secretsmanager").create_secret(
-            Name=f"contract-{name}", SecretString="a master secret"
-        )
+        self.requests_url = self._make_queue("requests")
+        self.groups_url = self._make_queue("groups")
         self.environment = {
+            "OFFPEAK_REQUEST_QUEUE_URL": self.requests_url,
+            "OFFPEAK_GROUP_QUEUE_URL": self.groups_url,
             "OFFPEAK_BUCKET": f"contract-{name}",
             "OFFPEAK_STATE_MACHINE_ARN": self._make_state_machine(),
             "OFFPEAK_DISPATCH_QUEUE_URL": self.dispatch_url,
             "OFFPEAK_ENDPOINT_PREFIX": f"contract-{name}-",
             "OFFPEAK_EVENT_BUS": self._make_bus(),
             "OFFPEAK_STAGE": f"contract-{name}",
-            "OFFPEAK_CALLBACK_QUEUE_URL": self.callbacks_url,
-            "OFFPEAK_SIGNING_SECRET": secret["ARN"],
             **{f"OFFPEAK_TABLE_{t.upper()}": self.table_name(t) for t in TABLES},
         }
         self.aws = Aws(self.environment)
@@ -188,15 +186,6 @@ class AwsWorld:
         while len(found) < count:
             assert time.monotonic() < deadline
             found += [b["pool"] for b in self._receive(self.dispatch_url) if b["pool"] in pools]
-        return found
-
-    def attempts_asked(self, destination_id: str, count: int) -> list[AttemptAsk]:
-        found: list[AttemptAsk] = []
-        deadline = time.monotonic() + SECONDS_MAX
-        while len(found) < count:
-            assert time.monotonic() < deadline
-            asks = (AttemptAsk(**body) for body in self._receive(self.callbacks_url))
-            found += [ask for ask in asks if ask.destination_id == destination_id]
         return found
 
     def invoked(self, pool: str) -> list[Invoked]:

@@ -9,12 +9,23 @@ from typing import Any
 
 from offpeak.core.account import Account, ApiKey, hash_secret, new_secret
 from offpeak.core.batch import Batch
-from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
-from offpeak.core.ids import ACCOUNT, BATCH, EVENT, FILE, KEY, UPLOAD, WEBHOOK, new_id
+from offpeak.core.gathering import Collected, GatheredSegment, Gathering, Lane
+from offpeak.core.group import Group
+from offpeak.core.ids import (
+    ACCOUNT,
+    BATCH,
+    FILE,
+    GATHERING,
+    GROUP,
+    KEY,
+    REQUEST,
+    UPLOAD,
+    new_id,
+)
+from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard, ShardStatus
-from offpeak.core.webhook import Webhook
 
 NOW = 1_790_000_000
 _moments = itertools.count()
@@ -122,28 +133,42 @@ def shard(batch_id: str, run: int = 0, number: int = 0, **fields: Any) -> Shard:
     return replace(row, **fields)
 
 
-def webhook(account_id: str, **fields: Any) -> Webhook:
-    row = Webhook(
-        id=fresh(WEBHOOK),
+def request(account_id: str, **fields: Any) -> Request:
+    row = Request(
+        id=fresh(REQUEST),
         account_id=account_id,
-        name="ops",
-        url="https://example.com/hook",
-        event_types=("batch.completed",),
-        secret_hint="whsec_…abcde",
+        model="tiny",
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
         created_at=NOW,
-        updated_at=NOW,
+        expires_at=NOW + 86_400,
     )
     return replace(row, **fields)
 
 
-def delivery(account_id: str, **fields: Any) -> Delivery:
-    row = Delivery(
-        destination_id=fresh(WEBHOOK),
-        id=fresh(EVENT),
-        account_id=account_id,
-        event_type="batch.completed",
-        body="{}",
-        created_at=NOW,
-        due_at=NOW,
+def group(account_id: str, **fields: Any) -> Group:
+    row = Group(
+        id=fresh(GROUP), account_id=account_id, created_at=NOW, expires_at=NOW + 86_400,
+        calls=("call",), members=1,
+    )  # fmt: skip
+    return replace(row, **fields)
+
+
+def gathering(lane: Lane, **fields: Any) -> Gathering:
+    row = Gathering(id=fresh(GATHERING), lane=lane, opened_at=NOW, due_at=NOW + 300)
+    return replace(row, **fields)
+
+
+def lane() -> Lane:
+    return Lane(
+        model=fresh("model-"), pool="tiny", endpoint="/v1/chat/completions", window_seconds=86_400
     )
+
+
+def collected(**fields: Any) -> Collected:
+    segment = GatheredSegment(name="segment", start=0, stop=30, lines=3)
+    row = Collected(
+        segments=(segment,), oldest="req_1", newest="req_3", first_deadline=NOW + 5,
+        last_deadline=NOW + 9,
+    )  # fmt: skip
     return replace(row, **fields)

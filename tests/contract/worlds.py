@@ -8,28 +8,27 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from offpeak.core.batch import Batch
-from offpeak.core.delivery import AttemptAsk
 from offpeak.core.ports import (
     Accounts,
     Announcements,
     Batches,
-    Callbacks,
     Changes,
     Clock,
-    Deliveries,
-    Destinations,
     Dispatches,
     Endpoints,
     Files,
+    Gatherings,
+    GroupChecks,
+    Groups,
     Idempotency,
     Metrics,
     Multipart,
     Presigner,
     Reader,
+    RequestQueue,
+    Requests,
     Runs,
-    Secrets,
     Shards,
-    Webhooks,
     Workflows,
     Writer,
 )
@@ -60,6 +59,16 @@ class Ports(Protocol):
     @property
     def shards(self) -> Shards: ...
     @property
+    def requests(self) -> Requests: ...
+    @property
+    def groups(self) -> Groups: ...
+    @property
+    def gatherings(self) -> Gatherings: ...
+    @property
+    def request_queue(self) -> RequestQueue: ...
+    @property
+    def group_checks(self) -> GroupChecks: ...
+    @property
     def idempotency(self) -> Idempotency: ...
     @property
     def workflows(self) -> Workflows: ...
@@ -71,16 +80,6 @@ class Ports(Protocol):
     def announcements(self) -> Announcements: ...
     @property
     def metrics(self) -> Metrics: ...
-    @property
-    def webhooks(self) -> Webhooks: ...
-    @property
-    def secrets(self) -> Secrets: ...
-    @property
-    def deliveries(self) -> Deliveries: ...
-    @property
-    def callbacks(self) -> Callbacks: ...
-    @property
-    def destinations(self) -> Destinations: ...
 
 
 @dataclass(frozen=True)
@@ -117,10 +116,6 @@ class World(Protocol):
         """The first `count` asks for these pools, in order."""
         ...
 
-    def attempts_asked(self, destination_id: str, count: int) -> list[AttemptAsk]:
-        """The first `count` asks for attempts at this destination, in no order."""
-        ...
-
     def invoked(self, pool: str) -> list[Invoked]: ...
     def announced(self, batch: Batch) -> Announced: ...
     def measured(self, pool: str) -> Mapping[str, Sequence[float]]:
@@ -154,10 +149,6 @@ class MemoryWorld:
 
     def asks(self, pools: set[str], count: int) -> list[str]:
         return [pool for pool in self.memory.dispatches.asks if pool in pools][:count]
-
-    def attempts_asked(self, destination_id: str, count: int) -> list[AttemptAsk]:
-        asks = [ask for ask, _ in self.memory.callbacks.asks]
-        return [ask for ask in asks if ask.destination_id == destination_id][:count]
 
     def invoked(self, pool: str) -> list[Invoked]:
         return [

@@ -19,7 +19,8 @@ from tests.e2e.caller import Caller
 
 STAGE = "local"
 TABLES = (
-    "accounts", "files", "batches", "runs", "shards", "idempotency", "webhooks", "deliveries",
+    "accounts", "files", "batches", "runs", "shards", "requests", "groups", "gatherings",
+    "idempotency",
 )  # fmt: skip
 
 
@@ -32,7 +33,6 @@ def connect(cloud: LocalCloud) -> Aws:
             patch.setenv(name, value)
         aws = Aws({**names, "OFFPEAK_BUCKET": cloud.bucket})
         _ = aws.changes, aws.accounts, aws.files, aws.batches, aws.runs, aws.shards, aws.reader
-        _ = aws.webhooks, aws.deliveries
     return aws
 
 

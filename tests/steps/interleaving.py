@@ -15,9 +15,12 @@ from offpeak.memory.memory import Memory
 PORTS = (
     "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
     "batches", "runs", "shards", "idempotency", "workflows", "dispatches", "endpoints",
-    "announcements", "drops",
+    "announcements", "drops", "requests", "groups", "gatherings", "request_queue", "group_checks",
 )  # fmt: skip
-LAGGING = {("shards", "open"), ("runs", "ready"), ("batches", "open")}
+LAGGING = {
+    ("shards", "open"), ("runs", "ready"), ("batches", "open"), ("groups", "open"),
+    ("gatherings", "open"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

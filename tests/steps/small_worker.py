@@ -39,6 +39,7 @@ class SmallWorker:
         self._random = random
         self._told_to_stop = told_to_stop
         self.generated: Counter[tuple[str, int]] = Counter()
+        self.asked: Counter[str] = Counter()
 
     def work(self, body: bytes) -> ShardReport:
         order = decode_order(body)
@@ -91,6 +92,7 @@ class SmallWorker:
         """No two workers generate the same, as no two samples are."""
         line = read_line(raw, number)
         self.generated[batch_id, number] += 1
+        self.asked[line.custom_id] += 1
         if b"poison" in line.body:
             raise Unavailable("The engine died.")
         usage = Usage(input_tokens=1)

@@ -18,7 +18,8 @@ from openai.types.responses import Response
 
 from offpeak.core.usage import Usage
 from offpeak.local.processes import free_port
-from offpeak.worker.engine import Engine, EngineAnswer, EngineDead, read_usage
+from offpeak.wire.usage import read_usage
+from offpeak.worker.engine import Engine, EngineAnswer, EngineDead
 from offpeak.worker.engines.echo import EchoEngine
 from offpeak.worker.engines.openai_server import OpenAIServerEngine, ServerSettings
 from tests.worker.world import CHAT, chat

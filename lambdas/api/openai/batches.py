@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
+from lambdas.api.exxa.groups import GroupRoutes
 from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
 from offpeak.core.batch import Batch
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.create_batch import NewBatch, create_batch
 from offpeak.steps.show_batch import show_batch
+from offpeak.wire.exxa.answers import GroupObject, RequestObject
+from offpeak.wire.exxa.bodies import CreateGroupBody
 from offpeak.wire.openai.answers import BatchesQuery, BatchList, BatchObject
 from offpeak.wire.openai.bodies import CreateBatchBody, parse_json
 from offpeak.wire.openai.listing import parse_listing, render_list
@@ -26,6 +29,7 @@ PAGE_BATCHES_MAX = 100
 class BatchRoutes:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
+        self._groups = GroupRoutes(ports)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -33,9 +37,10 @@ class BatchRoutes:
                 "POST",
                 "/v1/batches",
                 self.create,
-                summary="Create a batch of an uploaded file.",
-                takes=CreateBatchBody,
-                gives=BatchObject,
+                summary="Create a batch of an uploaded file; or, naming `requests_ids`, of requests.",
+                takes=CreateBatchBody | CreateGroupBody,
+                gives=BatchObject | GroupObject,
+                accents=("OpenAI", "EXXA"),
                 reserves=True,
             ),
             Route(
@@ -51,18 +56,22 @@ class BatchRoutes:
                 "/v1/batches/<batch_id>",
                 self.show,
                 summary="Show a batch as it is now.",
-                gives=BatchObject,
+                gives=BatchObject | GroupObject | RequestObject,
+                accents=("OpenAI", "EXXA"),
             ),
             Route(
                 "POST",
                 "/v1/batches/<batch_id>/cancel",
                 self.cancel,
                 summary="Cancel a batch; what was done is kept.",
-                gives=BatchObject,
+                gives=BatchObject | GroupObject | RequestObject,
+                accents=("OpenAI", "EXXA"),
             ),
         )
 
     def create(self, call: Call) -> Response[str]:
+        if self._groups.takes_body(call.body):
+            return self._groups.create(call)
         ports = self._ports
         body = parse_json(CreateBatchBody, call.body)
         batch = create_batch(
@@ -94,9 +103,13 @@ class BatchRoutes:
         return json_response(render_list(map(self._render, page.rows), page.has_more))
 
     def show(self, call: Call, batch_id: str) -> Response[str]:
+        if self._groups.takes_id(batch_id):
+            return self._groups.show(call, batch_id)
         return json_response(self._render(self._ports.batches.get(call.account.id, batch_id)))
 
     def cancel(self, call: Call, batch_id: str) -> Response[str]:
+        if self._groups.takes_id(batch_id):
+            return self._groups.cancel(call, batch_id)
         ports = self._ports
         batch = cancel_batch(
             call.account.id,

@@ -4,14 +4,6 @@ Every port call may raise Unavailable (the effect may or may not have happened);
 State is changed in one way only: `Changes.commit`, all or nothing, each save conditional on the version that was read.
 """
 
-from offpeak.core.ports.deliveries import (
-    ANSWER_BYTES_MAX,
-    ASK_DELAY_SECONDS_MAX,
-    Answer,
-    Callbacks,
-    Deliveries,
-    Destinations,
-)
 from offpeak.core.ports.drops import Drops
 from offpeak.core.ports.effects import (
     ORDER_BYTES_MAX,
@@ -33,6 +25,17 @@ from offpeak.core.ports.objects import (
     Reader,
     Writer,
 )
+from offpeak.core.ports.requests import (
+    QUEUE_DELAY_SECONDS_MAX,
+    Gatherings,
+    GroupChecks,
+    GroupClaim,
+    Groups,
+    Moved,
+    RequestQueue,
+    Requests,
+    Verdict,
+)
 from offpeak.core.ports.state import (
     CHANGES_MAX,
     Accounts,
@@ -48,46 +51,46 @@ from offpeak.core.ports.state import (
     Save,
     Shards,
 )
-from offpeak.core.ports.webhooks import Secrets, Webhooks
 
 __all__ = [
-    "ANSWER_BYTES_MAX",
-    "ASK_DELAY_SECONDS_MAX",
     "CHANGES_MAX",
     "ORDER_BYTES_MAX",
     "PARTS_MAX",
     "PART_BYTES_MAX",
     "PART_BYTES_MIN",
     "PAYLOAD_BYTES_MAX",
+    "QUEUE_DELAY_SECONDS_MAX",
     "Accounts",
     "Add",
     "Announcements",
-    "Answer",
     "Batches",
-    "Callbacks",
     "Changes",
     "Claim",
     "Clock",
-    "Deliveries",
-    "Destinations",
     "Dispatches",
     "Drops",
     "Endpoints",
     "Files",
+    "Gatherings",
+    "GroupChecks",
+    "GroupClaim",
+    "Groups",
     "Idempotency",
     "Metrics",
+    "Moved",
     "Multipart",
     "ObjectInfo",
     "Page",
     "PoolMeasure",
     "Presigner",
     "Reader",
+    "RequestQueue",
+    "Requests",
     "Row",
     "Runs",
     "Save",
-    "Secrets",
     "Shards",
-    "Webhooks",
+    "Verdict",
     "Workflows",
     "Writer",
 ]

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer, read_usage
+from offpeak.wire.usage import read_usage
+from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer
 
 EMBEDDING_DIMENSIONS = 8
 CREATED = 1_767_225_600

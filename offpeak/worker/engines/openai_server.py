@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from offpeak.worker.engine import EngineAnswer, EngineDead, read_usage
+from offpeak.wire.usage import read_usage
+from offpeak.worker.engine import EngineAnswer, EngineDead
 
 logger = logging.getLogger(__name__)
 _LIMITS = {

@@ -32,7 +32,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer, read_usage
+from offpeak.wire.usage import read_usage
+from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer
 
 logger = logging.getLogger(__name__)
 Serve = Callable[[Any], Awaitable[Any]]

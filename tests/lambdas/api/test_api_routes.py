@@ -22,7 +22,7 @@ from tests.lambdas.api.client import Client, Field, World
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/nothing", "/v1/files/a/b/c", "/v2/files", "/v1/batches/x/results",
+    ["/", "/v1", "/v1/nothing", "/v1/files/a/b/c", "/v2/files", "/v1/batches/x/nothing",
      "/v1/uploads/x/y/z", "/" + "x" * 5_000],
 )  # fmt: skip
 def test_an_unknown_route_is_404(client: Client, path: str) -> None:

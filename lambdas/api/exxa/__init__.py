@@ -1,0 +1,1 @@
+"""EXXA's routes under `/v1`."""

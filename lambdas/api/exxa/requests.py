@@ -1,0 +1,123 @@
+"""`/v1/requests`: stand-alone requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from lambdas.api.call import Call, Route, json_response, redirect
+from lambdas.api.ports import Ports
+from offpeak.core.request import Request
+from offpeak.steps.cancel_request import cancel_request
+from offpeak.steps.create_request import NewRequest, create_request
+from offpeak.steps.read_result import Elsewhere, Inline, read_request_result
+from offpeak.steps.show_request import show_request
+from offpeak.wire.exxa.answers import RequestObject, RequestStatusObject, ResultObject
+from offpeak.wire.exxa.bodies import CreateRequestBody
+from offpeak.wire.exxa.objects import render_request, render_request_status
+from offpeak.wire.openai.bodies import parse_json
+
+JSON = "application/json"
+
+
+class RequestRoutes:
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def routes(self) -> Sequence[Route]:
+        exxa: Any = {"accents": ("EXXA",)}
+        return (
+            Route(
+                "POST", "/v1/requests", self.create, summary="Send a request by itself.",
+                takes=CreateRequestBody, gives=RequestObject, status=201, reserves=True, **exxa,
+            ),
+            Route(
+                "GET", "/v1/requests/<request_id>", self.show,
+                summary="Show a request as it is now.", gives=RequestObject, **exxa,
+            ),
+            Route(
+                "GET", "/v1/requests/<request_id>/status", self.status,
+                summary="Show a request's status and its batch.", gives=RequestStatusObject, **exxa,
+            ),
+            Route(
+                "GET", "/v1/requests/<request_id>/results", self.results,
+                summary="Read a request's result, once it has ended.", gives=ResultObject,
+                redirects=True, **exxa,
+            ),
+            Route(
+                "POST", "/v1/requests/<request_id>/cancel", self.cancel,
+                summary="Cancel a request, also while it runs.", gives=RequestObject, **exxa,
+            ),
+        )  # fmt: skip
+
+    def create(self, call: Call) -> Response[str]:
+        ports = self._ports
+        body = parse_json(CreateRequestBody, call.body)
+        request = create_request(
+            call.account,
+            NewRequest(
+                body=json.dumps(body.request_body, separators=(",", ":")).encode(),
+                completion_window=body.completion_window,
+                metadata=None if body.metadata is None else dict(body.metadata),
+                callback=body.webhook,
+            ),
+            idempotency_key=call.idempotency_key,
+            clock=ports.clock,
+            catalogue=ports.catalogue,
+            writer=ports.writer,
+            changes=ports.changes,
+            requests=ports.requests,
+            idempotency=ports.idempotency,
+            request_queue=ports.request_queue,
+        )
+        return json_response(render_request(request), 201)
+
+    def show(self, call: Call, request_id: str) -> Response[str]:
+        return json_response(render_request(self._find(call, request_id)))
+
+    def status(self, call: Call, request_id: str) -> Response[str]:
+        return json_response(render_request_status(self._find(call, request_id)))
+
+    def results(self, call: Call, request_id: str) -> Response[str]:
+        ports = self._ports
+        result = read_request_result(
+            self._find(call, request_id),
+            reader=ports.reader,
+            writer=ports.writer,
+            presigner=ports.presigner,
+        )
+        return render_result(result)
+
+    def cancel(self, call: Call, request_id: str) -> Response[str]:
+        ports = self._ports
+        cancel_request(
+            call.account.id,
+            request_id,
+            clock=ports.clock,
+            catalogue=ports.catalogue,
+            writer=ports.writer,
+            requests=ports.requests,
+            group_checks=ports.group_checks,
+        )
+        return json_response(render_request(self._find(call, request_id)))
+
+    def _find(self, call: Call, request_id: str) -> Request:
+        ports = self._ports
+        return show_request(
+            call.account.id,
+            request_id,
+            clock=ports.clock,
+            catalogue=ports.catalogue,
+            requests=ports.requests,
+            groups=ports.groups,
+            gatherings=ports.gatherings,
+        )
+
+
+def render_result(result: Inline | Elsewhere, content_type: str = JSON) -> Response[str]:
+    if isinstance(result, Elsewhere):
+        return redirect(result.url)
+    return Response(status_code=200, content_type=content_type, body=result.body.decode("ascii"))

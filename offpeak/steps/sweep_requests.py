@@ -1,0 +1,119 @@
+"""Looks every minute for what got lost of stand-alone requests, by time alone.
+
+a reminder                       a gathering past its `due_at`
+a call that died half way        a claim older than any call
+an ask to look at a group        a group whose members have ended, or whose window has passed
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from offpeak.core.catalogue import Catalogue
+from offpeak.core.errors import NotFound, OffpeakError
+from offpeak.core.group import CLAIM_SECONDS_MAX, Group, GroupStatus, OpenClaim
+from offpeak.core.ports import (
+    Changes,
+    Clock,
+    Gatherings,
+    GroupChecks,
+    GroupClaim,
+    Groups,
+    Reader,
+    Requests,
+    Workflows,
+    Writer,
+)
+from offpeak.steps.group_members import call_ids
+from offpeak.steps.move_group import move_group
+from offpeak.steps.seal_gathering import seal_gathering
+
+logger = logging.getLogger(__name__)
+SWEEP_SECONDS = 60
+GROUPS_MAX = 500
+"""What one sweep looks at. Where there is more, the next one goes on."""
+
+
+@dataclass(slots=True)
+class SweptRequests:
+    sealed: int = 0
+    undone: int = 0
+    checked: int = 0
+    errors: int = 0
+
+
+def sweep_requests(
+    *, clock: Clock, catalogue: Catalogue, reader: Reader, writer: Writer, changes: Changes,
+    requests: Requests, groups: Groups, gatherings: Gatherings, workflows: Workflows,
+    group_checks: GroupChecks,
+) -> SweptRequests:  # fmt: skip
+    """What fails for one is left to the next sweep."""
+    swept = SweptRequests()
+    now = int(clock.now())
+    for gathering in gatherings.open():
+        with _guarded(f"gathering {gathering.id}", swept):
+            if gathering.due_at <= now:
+                sealed = seal_gathering(
+                    gathering.lane.id, gathering.id, clock=clock, catalogue=catalogue,
+                    writer=writer, changes=changes, gatherings=gatherings, workflows=workflows,
+                )  # fmt: skip
+                swept.sealed += sealed is not None
+    for group in _turn(list(groups.open()), now):
+        with _guarded(f"group {group.id}", swept):
+            for claim in _dead(group, now):
+                _undo(group, claim, reader, changes, requests, groups)
+                swept.undone += 1
+            if group.is_there and _is_worth_a_look(group, now, groups):
+                group_checks.ask(group.account_id, group.id)
+                swept.checked += 1
+    return swept
+
+
+def _turn(found: Sequence[Group], now: int) -> Sequence[Group]:
+    if len(found) <= GROUPS_MAX:
+        return found
+    start = now // SWEEP_SECONDS * GROUPS_MAX % len(found)
+    return [*found[start:], *found[:start]][:GROUPS_MAX]
+
+
+def _is_worth_a_look(group: Group, now: int, groups: Groups) -> bool:
+    return (
+        group.status is GroupStatus.CANCELLING
+        or now >= group.expires_at
+        or not groups.has_open_members(group.id)
+    )
+
+
+def _dead(group: Group, now: int) -> list[OpenClaim]:
+    return [claim for claim in group.claims if claim.since + CLAIM_SECONDS_MAX <= now]
+
+
+def _undo(
+    group: Group, claim: OpenClaim, reader: Reader, changes: Changes, requests: Requests,
+    groups: Groups,
+) -> None:  # fmt: skip
+    """Closed to a commit first, forgotten last: wherever it dies, the next sweep goes on."""
+    logger.warning("%s: the call %s died half way", group.id, claim.token)
+    ids = group.account_id, group.id
+    held = GroupClaim(account_id=group.account_id, group_id=group.id, token=claim.token)
+    found = move_group(
+        *ids, lambda group: group.undoing(claim.token), groups=groups, changes=changes
+    )
+    if claim.token not in found.calls:
+        try:
+            requests.release(held, call_ids(group, claim.token, reader))
+        except NotFound:
+            logger.warning("%s: the call %s had claimed nothing", group.id, claim.token)
+    move_group(*ids, lambda group: group.released(claim.token), groups=groups, changes=changes)
+
+
+@contextmanager
+def _guarded(what: str, swept: SweptRequests) -> Iterator[None]:
+    try:
+        yield
+    except OffpeakError as error:
+        swept.errors += 1
+        logger.error("%s: %s", what, error)

@@ -1,0 +1,131 @@
+"""Stand-alone requests through the real steps, in the weather of `simulation.py`: the queue that carries them doubles
+and shuffles records, and gives again what a dead collector had; the clock's functions come every minute or so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from offpeak.core.account import Account
+from offpeak.core.errors import OffpeakError
+from offpeak.core.group import Group
+from offpeak.core.request import Request
+from offpeak.steps.cancel_group import cancel_group
+from offpeak.steps.cancel_request import cancel_request
+from offpeak.steps.collect_requests import Received, collect_requests
+from offpeak.steps.create_request import NewRequest, create_request
+from offpeak.steps.finalize_group import finalize_group
+from offpeak.steps.group_requests import NewGroup, create_group, extend_group
+from offpeak.steps.show_request import show_request
+from offpeak.steps.sweep_requests import sweep_requests
+from tests.steps.interleaving import Faults
+from tests.steps.simulation import ENDPOINT, Simulation
+
+HIDDEN_SECONDS = 360
+ALICE, BOB = (Account(id=f"acct_{name}", name=name, created_at=0) for name in ("alice", "bob"))
+
+
+class RequestSimulation(Simulation):
+    def __init__(self, seed: int, faults: Faults) -> None:
+        super().__init__(seed, faults)
+        self._records_seen = 0
+        self._checks_seen = 0
+        self._swept_at = 0.0
+
+    # ── the world's clockwork ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _deliver(self) -> None:
+        super()._deliver()
+        records = self.memory.request_queue.records
+        while self._records_seen < len(records):
+            taken = self.random.randint(1, min(5, len(records) - self._records_seen))
+            batch = records[self._records_seen : self._records_seen + taken]
+            self._records_seen += taken
+            for _ in range(2 if self.happens(self.faults.doubled) else 1):
+                texts = [text for text, _ in batch]
+                self.random.shuffle(texts)
+                delay = max(delay for _, delay in batch)
+                self.spawn("collector's queue", partial(self._collect, texts, delay), mortal=False)
+        for ids in self.memory.group_checks.asks[self._checks_seen :]:
+            self.spawn(
+                f"queue of {ids}", partial(self._receive, finalize_group, *ids), mortal=False
+            )  # fmt: skip
+        self._checks_seen = len(self.memory.group_checks.asks)
+
+    def _collect(self, texts: list[str], delay: int) -> None:
+        """What a dead collector had comes again when its visibility ends, counted as received before."""
+        self.sleep(delay)
+        for receives in range(1, 6):
+            received = [
+                Received(record_id=str(n), text=text, receives=receives)
+                for n, text in enumerate(texts)
+            ]
+            child = self._attempt(collect_requests, received)
+            if child.error is None:
+                texts = [texts[int(n)] for n in child.result]
+                if not texts:
+                    return
+            self.sleep(HIDDEN_SECONDS)
+
+    def _pass_time(self) -> None:
+        super()._pass_time()
+        if self.memory.clock.now() - self._swept_at >= 60:
+            self._swept_at = self.memory.clock.now()
+            self.spawn("sweep_requests", lambda: self.call(sweep_requests))
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, account: Account, name: str, *, model: str = "red", window: str = "24h") -> str:
+        """A request that is registered, by its id: past the weather, for the tests' own sake."""
+        body = f'{{"model":"{model}","prompt":"{name}"}}'.encode()
+        made: Request = create_request(
+            account, NewRequest(body=body, endpoint=ENDPOINT, completion_window=window),
+            idempotency_key=None, clock=self.memory.clock, catalogue=self.ports["catalogue"],
+            writer=self.memory.writer, changes=self.memory.changes, requests=self.memory.requests,
+            idempotency=self.memory.idempotency, request_queue=self.memory.request_queue,
+        )  # fmt: skip
+        return made.id
+
+    def keep(self, step: Any, *args: Any, into: list[Any]) -> None:
+        """Calls a step in the weather, as often as a caller would try; what it gave or refused goes to `into`."""
+
+        def tried() -> None:
+            for _ in range(20):
+                child = self.spawn("call", lambda: self.call(step, *args))
+                self.wait(lambda child=child: child.finished)  # type: ignore[misc]
+                if child.error is None:
+                    into.append(child.result)
+                    return
+                if isinstance(child.error, OffpeakError) and child.error.code != "unavailable":
+                    into.append(child.error)
+                    return
+                self.sleep(200)
+
+        self.spawn("caller", tried, mortal=False)
+
+    def group(self, account: Account, ids: list[str], into: list[Any]) -> None:
+        step = partial(create_group, idempotency_key=f"key {ids}"[:255])
+        self.keep(step, account, NewGroup(request_ids=tuple(ids)), into=into)
+
+    def extend(self, account: Account, group_id: str, ids: list[str], into: list[Any]) -> None:
+        self.keep(extend_group, account, group_id, ids, into=into)
+
+    def cancel_request(self, account: Account, request_id: str, into: list[Any]) -> None:
+        self.keep(cancel_request, account.id, request_id, into=into)
+
+    def cancel_group(self, account: Account, group_id: str, into: list[Any]) -> None:
+        self.keep(cancel_group, account.id, group_id, into=into)
+
+    def show(self, account: Account, request_id: str) -> Request:
+        memory = self.memory
+        return show_request(
+            account.id, request_id, clock=memory.clock, catalogue=self.ports["catalogue"],
+            requests=memory.requests, groups=memory.groups, gatherings=memory.gatherings,
+        )  # fmt: skip
+
+    def found_group(self, account: Account, group_id: str) -> Group:
+        return self.memory.groups.get(account.id, group_id)
+
+    def endings_seen(self, ids: list[str]) -> Counter[str]:
+        return Counter(self.memory.requests.get_many([i])[0].status for i in ids)

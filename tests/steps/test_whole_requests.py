@@ -1,0 +1,294 @@
+"""Stand-alone requests from their registration to their results: in calm weather, and in storms."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from offpeak.core.account import Account
+from offpeak.core.errors import InvalidRequest, StateConflict
+from offpeak.core.group import Group, GroupStatus
+from offpeak.core.request import ENDED, Request, RequestStatus
+from offpeak.steps.read_result import Inline, read_group_results, read_request_result
+from tests.steps.interleaving import CALM, STORM
+from tests.steps.request_simulation import ALICE, BOB, RequestSimulation
+
+SEEDS = int(os.environ.get("OFFPEAK_SIMULATION_SEEDS", "40"))
+
+
+def all_ended(world: RequestSimulation, ids: list[str]) -> bool:
+    return all(request.has_ended for request in world.memory.requests.get_many(ids))
+
+
+def quiet(world: RequestSimulation) -> bool:
+    """No batch is open, and every group has ended."""
+    return not world._open() and not list(world.memory.groups.open())
+
+
+def result_of(world: RequestSimulation, account: Account, request_id: str) -> dict[str, Any]:
+    memory = world.memory
+    found = read_request_result(
+        world.show(account, request_id), reader=memory.reader, writer=memory.writer,
+        presigner=memory.presigner,
+    )  # fmt: skip
+    assert isinstance(found, Inline)
+    result: dict[str, Any] = json.loads(found.body)
+    return result
+
+
+def lines_of(world: RequestSimulation, account: Account, group_id: str) -> list[dict[str, Any]]:
+    memory = world.memory
+    found = read_group_results(
+        account.id, group_id, reader=memory.reader, groups=memory.groups,
+        presigner=memory.presigner,
+    )  # fmt: skip
+    assert isinstance(found, Inline)
+    return [json.loads(line) for line in found.body.splitlines()]
+
+
+def check_result(world: RequestSimulation, account: Account, request_id: str) -> None:
+    """Its result is its own, and says what its row says."""
+    request = world.show(account, request_id)
+    result = result_of(world, account, request_id)
+    assert (result["id"], result["status"]) == (request_id, request.status)
+    if request.status is RequestStatus.COMPLETED:
+        assert result["response"]["status_code"] == 200
+        assert request.result is not None
+        line = world.memory.reader.read(
+            request.result.key, request.result.start, request.result.stop
+        )
+        assert json.loads(line)["custom_id"] == request_id
+    else:
+        assert result["error"]["code"] == request.error_code
+
+
+def test_requests_of_two_accounts_share_a_shard_and_each_gets_its_own_result() -> None:
+    world = RequestSimulation(1, CALM)
+    mine = [world.send(ALICE, f"mine {n}") for n in range(3)]
+    theirs = [world.send(BOB, f"theirs {n}") for n in range(3)]
+    assert {world.show(ALICE, i).status for i in mine} == {RequestStatus.REGISTERED}
+    world.run(lambda: all_ended(world, mine + theirs) and quiet(world))
+    world.end()
+    keys = {
+        key.rpartition("/")[0]
+        for request in world.memory.requests.get_many(mine + theirs)
+        if request.result is not None and (key := request.result.key)
+    }
+    assert len(keys) < 6, "each had a shard of its own"
+    for account, ids in ((ALICE, mine), (BOB, theirs)):
+        for request_id in ids:
+            check_result(world, account, request_id)
+    assert set(world.worker.asked.values()) == {1}
+
+
+def test_a_request_is_in_progress_once_its_gathering_is_sealed() -> None:
+    world = RequestSimulation(2, CALM)
+    request_id = world.send(ALICE, "one")
+    seen: list[str] = []
+
+    def tick() -> bool:
+        seen.append(world.show(ALICE, request_id).status)
+        return all_ended(world, [request_id])
+
+    world.run(tick)
+    world.end()
+    assert list(dict.fromkeys(seen))[:2] == ["registered", "in progress"]
+    assert seen[-1] in ("completed", "failed")
+
+
+def test_a_request_takes_two_writes_and_its_row_never_holds_its_body() -> None:
+    world = RequestSimulation(3, CALM)
+    request_id = world.send(ALICE, "x" * 5_000)
+    world.run(lambda: all_ended(world, [request_id]) and quiet(world))
+    world.end()
+    [row] = world.memory.requests.get_many([request_id])
+    assert row.version == 2
+    assert "xxx" not in repr(row)
+
+
+def test_a_group_completes_with_its_last_request_one_line_each() -> None:
+    world = RequestSimulation(4, CALM)
+    ids = [world.send(ALICE, f"r{n}", model=("red", "blue")[n % 2]) for n in range(7)]
+    made: list[Any] = []
+    world.group(ALICE, ids, made)
+    world.run(lambda: bool(made) and quiet(world))
+    world.end()
+    group = world.found_group(ALICE, made[0].id)
+    assert group.status is GroupStatus.COMPLETED
+    assert [line["id"] for line in lines_of(world, ALICE, group.id)] == ids
+    assert {world.show(ALICE, i).group_id for i in ids} == {group.id}
+
+
+def test_a_group_of_requests_that_have_ended_completes_at_once() -> None:
+    world = RequestSimulation(5, CALM)
+    ids = [world.send(ALICE, f"r{n}") for n in range(3)]
+    world.run(lambda: all_ended(world, ids) and quiet(world))
+    made: list[Any] = []
+    world.group(ALICE, ids, made)
+    world.run(lambda: bool(made) and quiet(world))
+    world.end()
+    assert world.found_group(ALICE, made[0].id).status is GroupStatus.COMPLETED
+
+
+def test_what_cannot_be_grouped_is_named_and_nothing_of_the_call_is_grouped() -> None:
+    world = RequestSimulation(6, CALM)
+    mine = [world.send(ALICE, f"r{n}") for n in range(4)]
+    foreign = world.send(BOB, "foreign")
+    first: list[Any] = []
+    world.group(ALICE, mine[:1], first)
+    world.run(lambda: bool(first))
+    refused: list[Any] = []
+    world.group(ALICE, [mine[1], mine[0]], refused)
+    world.group(ALICE, [mine[2], foreign], refused)
+    world.group(ALICE, [mine[3], "req_unknown"], refused)
+    world.run(lambda: len(refused) == 3)
+    world.end()
+    assert all(isinstance(each, InvalidRequest) for each in refused)
+    text = " ".join(each.message for each in refused)
+    assert all(each in text for each in (mine[0], foreign, "req_unknown"))
+    rows = world.memory.requests.get_many([*mine[1:], foreign])
+    assert {row.group_id for row in rows} == {None}
+
+
+def test_a_group_grows_until_it_has_ended_and_its_window_with_it() -> None:
+    world = RequestSimulation(7, CALM)
+    made: list[Any] = []
+    first = world.send(ALICE, "first")
+    world.group(ALICE, [first], made)
+    world.run(lambda: bool(made))
+    before = world.found_group(ALICE, made[0].id)
+    world.memory.clock.advance(1)
+    second = world.send(ALICE, "second")
+    grown: list[Any] = []
+    world.extend(ALICE, before.id, [second], grown)
+    world.run(lambda: bool(grown))
+    assert isinstance(grown[0], Group)
+    assert grown[0].members == 2
+    newest = world.memory.requests.get(ALICE.id, second).created_at
+    assert grown[0].expires_at == newest + 86_400 >= before.expires_at
+    world.run(lambda: quiet(world))
+    late: list[Any] = []
+    world.extend(ALICE, before.id, [world.send(ALICE, "late")], late)
+    world.run(lambda: bool(late))
+    world.end()
+    assert isinstance(late[0], StateConflict)
+
+
+@pytest.mark.parametrize("after_ticks", [1, 30, 100, 200, 400])
+def test_a_cancelled_group_cancels_what_has_not_ended_whenever_it_is_cancelled(
+    after_ticks: int,
+) -> None:
+    world = RequestSimulation(after_ticks, CALM)
+    ids = [world.send(ALICE, f"r{n}") for n in range(9)]
+    other = world.send(ALICE, "not in it")
+    made: list[Any] = []
+    cancelled: list[Any] = []
+    world.group(ALICE, ids, made)
+    world.run(lambda: bool(made))
+    ticks = 0
+
+    def tick() -> bool:
+        nonlocal ticks
+        ticks += 1
+        if ticks == after_ticks:
+            world.cancel_group(ALICE, made[0].id, cancelled)
+        return bool(cancelled) and quiet(world) and all_ended(world, [*ids, other])
+
+    world.run(tick)
+    world.end()
+    group = world.found_group(ALICE, made[0].id)
+    if not isinstance(cancelled[0], StateConflict):  # unless it was completed by then
+        assert group.status is GroupStatus.CANCELLED
+    lines = lines_of(world, ALICE, group.id)
+    assert [line["id"] for line in lines] == ids
+    assert world.show(ALICE, other).status is not RequestStatus.CANCELLED
+
+
+def test_a_request_whose_window_ran_out_before_it_was_collected_says_so() -> None:
+    world = RequestSimulation(8, CALM)
+    world._records_seen = 1  # the queue lost it
+    request_id = world.send(ALICE, "lost")
+    world.memory.clock.advance(86_400 + 3_600 + 60)
+    shown = world.show(ALICE, request_id)
+    assert (shown.status, shown.error_code) == (RequestStatus.FAILED, "request_expired")
+    assert result_of(world, ALICE, request_id)["error"]["code"] == "request_expired"
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_in_any_storm_every_request_ends_once_and_every_group_with_its_members(seed: int) -> None:
+    world = RequestSimulation(seed, STORM)
+    choose = world.random
+    windows = choose.choice([["24h"], ["24h", "48h"]])
+    ids: dict[str, list[str]] = {}
+    for account in (ALICE, BOB):
+        ids[account.id] = [
+            world.send(
+                account, "poison" if choose.random() < 0.03 else f"r{n}",
+                model=choose.choice(["red", "blue"]), window=choose.choice(windows),
+            )
+            for n in range(choose.randint(1, 15))
+        ]  # fmt: skip
+    made: dict[str, list[Any]] = {ALICE.id: [], BOB.id: []}
+    cancelled: list[Any] = []
+    some = {account.id: ids[account.id][: choose.randint(1, 10)] for account in (ALICE, BOB)}
+    plans = {choose.randint(1, 2_000): account for account in (ALICE, BOB)}
+    cancels = {choose.randint(1, 3_000): choose.choice([ALICE, BOB]) for _ in range(3)}
+    endings: dict[str, Request] = {}
+    ticks = 0
+
+    def tick() -> bool:
+        nonlocal ticks
+        ticks += 1
+        if ticks in plans:
+            account = plans[ticks]
+            world.group(account, some[account.id], made[account.id])
+        if ticks in cancels:
+            account = cancels[ticks]
+            world.cancel_request(account, choose.choice(ids[account.id]), cancelled)
+        if ticks % 50 == 0:
+            no_ending_changes(world, [*ids[ALICE.id], *ids[BOB.id]], endings)
+        over = ticks > 3_000 and all(made[account.id] for account in plans.values())
+        return over and all(all_ended(world, each) for each in ids.values()) and quiet(world)
+
+    world.run(tick)
+    world.end()
+    for account in (ALICE, BOB):
+        check_requests(world, account, ids[account.id])
+        check_made(world, account, made[account.id], some[account.id])
+
+
+def no_ending_changes(
+    world: RequestSimulation, ids: list[str], endings: dict[str, Request]
+) -> None:
+    for row in world.memory.requests.get_many(ids):
+        if row.has_ended:
+            was = endings.setdefault(row.id, row)
+            assert (was.status, was.result) == (row.status, row.result), "it ended twice"
+
+
+def check_requests(world: RequestSimulation, account: Account, ids: list[str]) -> None:
+    for request_id in ids:
+        assert world.show(account, request_id).status in ENDED
+        check_result(world, account, request_id)
+
+
+def check_made(world: RequestSimulation, account: Account, made: list[Any], ids: list[str]) -> None:
+    """What came of an account's one call, if the seed had it make one: it may have been in vain."""
+    for group in made:
+        if isinstance(group, Group):
+            check_group(world, account, group.id, ids)
+
+
+def check_group(world: RequestSimulation, account: Account, group_id: str, ids: list[str]) -> None:
+    group = world.found_group(account, group_id)
+    assert group.has_ended
+    assert [line["id"] for line in lines_of(world, account, group_id)] == ids
+    statuses = Counter(row.status for row in world.memory.requests.get_many(ids))
+    assert group.counts.completed == statuses[RequestStatus.COMPLETED]
+    assert group.counts.failed == statuses[RequestStatus.FAILED]
+    assert group.counts.total == len(ids)
+    assert not group.claims
