@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from offpeak.local.cloud import LocalCloud
 from offpeak.local.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent
 
-settings.register_profile("offpeak", deadline=None)  # how long an example takes is no property
+# No example is a failure for having been slow: how fast a machine is says nothing about the code.
+settings.register_profile("offpeak", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("offpeak")
 
 

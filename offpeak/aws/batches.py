@@ -39,9 +39,16 @@ class DynamoBatches:
         for item in self._table.query("#open = :open", {":open": "open"}, index="open"):
             yield batch_from_item(item)
 
+    def open_of(self, account_id: str) -> Iterator[Batch]:
+        for item in self._table.query(_OPEN_OF, _values(account_id), index="open"):
+            yield batch_from_item(item)
+
     def open_count(self, account_id: str) -> int:
-        return self._table.count(
-            "#open = :open AND begins_with(#open_key, :account)",
-            {":open": "open", ":account": f"{account_id}#"},
-            index="open",
-        )
+        return self._table.count(_OPEN_OF, _values(account_id), index="open")
+
+
+_OPEN_OF = "#open = :open AND begins_with(#open_key, :account)"
+
+
+def _values(account_id: str) -> dict[str, str | int]:
+    return {":open": "open", ":account": f"{account_id}#"}

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import boto3
 import typer
 
+from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import CliError, UsageError
-from offpeak.cli.keys import DEFAULT_ACCOUNT, AccountName, Stage, account_named, deployment
+from offpeak.cli.keys import DEFAULT_ACCOUNT, AccountName
 from offpeak.cli.show import say
 from offpeak.core.drop import DropSource, account_of
 
@@ -36,8 +37,8 @@ def drop(
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file.")
     metadata = dict(_pair(text) for text in option or ())
-    with deployment(stage) as aws:
-        owner = account_named(aws, account or DEFAULT_ACCOUNT)
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account or DEFAULT_ACCOUNT)
         s3 = boto3.client("s3")
         number = boto3.client("sts").get_caller_identity()["Account"]
         bucket = f"offpeak-{stage}-{number}-{s3.meta.region_name}"

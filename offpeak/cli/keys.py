@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 
-from offpeak.aws.connect import Aws
-from offpeak.cli.errors import CliError, UsageError
+from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.show import say, show_rows, time_text
-from offpeak.core.account import Account
-from offpeak.core.errors import OffpeakError
-from offpeak.steps.create_key import create_key, find_account
+from offpeak.steps.create_key import create_key
 from offpeak.steps.revoke_key import revoke_key
 
 DEFAULT_ACCOUNT = "default"
 app = typer.Typer(no_args_is_help=True, help="API keys, for operators with AWS credentials.")
 
-Stage = Annotated[
-    str, typer.Option(envvar="OFFPEAK_STAGE", help="Which deployment: tables offpeak-STAGE-….")
-]
 AccountName = Annotated[
     str | None,
     typer.Option("--account", metavar="NAME|ID", help="Whose keys; by default 'default'."),
@@ -39,7 +30,7 @@ def create(
     stage: Stage = "dev",
 ) -> None:
     """Make a key and print it. It is shown this once; only its hash is kept."""
-    with deployment(stage) as aws:
+    with deployment(stage, "accounts") as aws:
         made = create_key(
             account or DEFAULT_ACCOUNT,
             name,
@@ -57,8 +48,8 @@ def create(
 @app.command("list")
 def list_keys(account: AccountName = None, stage: Stage = "dev") -> None:
     """List keys: what they end in, never what they are."""
-    with deployment(stage) as aws:
-        owners = aws.accounts.list() if account is None else [account_named(aws, account)]
+    with deployment(stage, "accounts") as aws:
+        owners = aws.accounts.list() if account is None else [named_account(aws, account)]
         keys = [(owner, key) for owner in owners for key in aws.accounts.keys(owner.id)]
     show_rows(
         ("key", "account", "name", "ends in", "created", "revoked"),
@@ -73,36 +64,6 @@ def revoke(
     stage: Stage = "dev",
 ) -> None:
     """Revoke a key. It opens nothing any more 60 s later."""
-    with deployment(stage) as aws:
+    with deployment(stage, "accounts") as aws:
         revoke_key(key_id, clock=aws.clock, accounts=aws.accounts, changes=aws.changes)
     say(f"Revoked {key_id}. It stops working within 60 s.")
-
-
-def account_named(aws: Aws, account: str) -> Account:
-    """The account of this name or id."""
-    found = find_account(account, aws.accounts)
-    if found is None:
-        raise CliError(f"There is no account {account!r}; `offpeak keys list` shows them.")
-    return found
-
-
-@contextmanager
-def deployment(stage: str) -> Iterator[Aws]:
-    """The ports of one deployment; what goes wrong there as a sentence."""
-    table = f"offpeak-{stage}-accounts"
-    try:
-        yield Aws({"OFFPEAK_STAGE": stage, "OFFPEAK_TABLE_ACCOUNTS": table})
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code == "ResourceNotFoundException":
-            raise CliError(
-                f"There is no table {table} in this AWS account and region. "
-                "Deploy first, or name the deployment with --stage (and the region with AWS_REGION)."
-            ) from None
-        raise CliError(f"AWS refused: {error}") from None
-    except BotoCoreError as error:
-        raise UsageError(
-            f"AWS can't be called: {str(error).rstrip('.')}. Check AWS credentials and AWS_REGION."
-        ) from None
-    except OffpeakError as error:
-        raise CliError(error.message) from None

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from offpeak.cli import batches, drop, files, keys, models, pools, weights
+from offpeak.cli import accounts, batches, drop, files, keys, models, pools, weights
 from offpeak.cli.errors import CliError
 from offpeak.cli.show import say
 
@@ -28,6 +28,7 @@ app.add_typer(keys.app, name="keys")
 models.app.command()(weights.stage)
 app.add_typer(models.app, name="models")
 app.add_typer(pools.app, name="pools")
+app.add_typer(accounts.app, name="accounts")
 
 
 def main() -> None:

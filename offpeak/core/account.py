@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 KEY_PREFIX = "sk-offpeak-"
@@ -11,11 +12,23 @@ KEY_PREFIX = "sk-offpeak-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one account may ask for. The defaults are the service's; each is liftable per account."""
+    """What one account may ask for. The defaults are the service's; each is liftable per account. Enqueued tokens are
+    per model, those of batches that have not ended; None is no limit."""
 
     file_bytes_max: int = 10_000_000_000
     request_lines_max: int = 5_000_000
     open_batches_max: int = 500
+    enqueued_tokens_max: int | None = None
+
+
+PRESETS: Mapping[str, Limits] = {
+    "offpeak": Limits(),
+    "openai": Limits(file_bytes_max=200_000_000, request_lines_max=50_000),
+    "together": Limits(
+        file_bytes_max=100_000_000, request_lines_max=50_000, enqueued_tokens_max=10_000_000
+    ),
+}
+"""Other services' limits on a batch's file, its request lines and enqueued tokens, for an account that wants them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ StateConflict. Counts and usage of a batch that runs are its runs' and open shar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -52,7 +52,8 @@ TASK_TOKENS_MAX = 4
 class Batch:
     """One batch's row. Times are whole seconds since the epoch. `errors_key` points at the list of bad lines.
     `earlier_tokens` are those that RunShards waited on before it was retried. `input_etag` pins an input that its owner
-    may replace; `drop` is where a batch came from that nobody created by a call."""
+    may replace; `drop` is where a batch came from that nobody created by a call. `enqueued_tokens` are its input's by
+    model, estimated: roughly while it is validated, line by line once planned."""
 
     id: str
     account_id: str
@@ -73,6 +74,7 @@ class Batch:
     model: str | None = None
     counts: Counts = Counts()
     usage: Usage | None = None
+    enqueued_tokens: Mapping[str, int] = field(default_factory=dict)
     invalid_lines: int = 0
     errors_key: str | None = None
     output_file_id: str | None = None
@@ -96,7 +98,10 @@ class Batch:
         moved = self._moved(BatchStatus.FAILED)
         return replace(moved, errors_key=errors_key, counts=counts, failed_at=now)
 
-    def planned(self, *, model: str | None, total: int, invalid_lines: int, now: int) -> Batch:
+    def planned(
+        self, *, model: str | None, total: int, invalid_lines: int, now: int,
+        enqueued_tokens: Mapping[str, int] | None = None,
+    ) -> Batch:  # fmt: skip
         """Validated and cut into runs. A batch cancelled meanwhile stays `cancelling`."""
         moved = (
             self if self.status is BatchStatus.CANCELLING else self._moved(BatchStatus.IN_PROGRESS)
@@ -104,6 +109,7 @@ class Batch:
         return replace(
             moved, model=model, invalid_lines=invalid_lines, in_progress_at=self.in_progress_at or now,
             counts=Counts(total=total, failed=invalid_lines),
+            enqueued_tokens=enqueued_tokens or {},
         )  # fmt: skip
 
     def awaiting(self, task_token: str) -> Batch:

@@ -31,7 +31,7 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run's row. `deadline` is the batch's `expires_at`, `close_by` the end of the grace that claimed shards get
-    when it closes; seconds since the epoch."""
+    when it closes; seconds since the epoch. `input_bytes` are those of its lines."""
 
     batch_id: str
     account_id: str
@@ -45,6 +45,7 @@ class Run:
     lines: int
     deadline: int
     created_at: int
+    input_bytes: int = 0
     status: RunStatus = RunStatus.HELD
     close_reason: CloseReason | None = None
     close_by: int | None = None

@@ -163,8 +163,11 @@ class MemoryBatches:
     def open(self) -> Iterator[Batch]:
         yield from self._tables.select(Batch, lambda batch: not batch.is_terminal)
 
+    def open_of(self, account_id: str) -> Iterator[Batch]:
+        yield from (batch for batch in self.open() if batch.account_id == account_id)
+
     def open_count(self, account_id: str) -> int:
-        return sum(batch.account_id == account_id for batch in self.open())
+        return sum(1 for _ in self.open_of(account_id))
 
 
 class MemoryRuns:

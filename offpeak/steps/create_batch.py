@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from offpeak.core.account import Account
 from offpeak.core.batch import Accent, Batch, BatchStatus, OnInvalid
@@ -28,6 +28,7 @@ from offpeak.core.ports import (
     Clock,
     Files,
     Idempotency,
+    Reader,
     Workflows,
     Writer,
 )
@@ -35,6 +36,7 @@ from offpeak.core.request_line import LineError
 from offpeak.core.usage import Counts
 from offpeak.core.window import parse_window
 from offpeak.planner.byte_ranges import workflow_input
+from offpeak.steps.check_enqueued import guess_enqueued
 from offpeak.steps.create_file import INPUT_PURPOSE
 from offpeak.steps.find_file import find_file
 from offpeak.steps.reserve_id import reserve_id
@@ -60,6 +62,7 @@ def create_batch(
     *,
     idempotency_key: str | None,
     clock: Clock,
+    reader: Reader,
     writer: Writer,
     changes: Changes,
     files: Files,
@@ -72,7 +75,7 @@ def create_batch(
     """The batch: `validating`, or already `failed` when its input file isn't there or is too large.
 
     Raises InvalidRequest for a window, an endpoint or a purpose that isn't served, QuotaExceeded when the account has
-    as many open batches as it may, StateConflict for a reused Idempotency-Key.
+    as many open batches or enqueued tokens as it may, StateConflict for a reused Idempotency-Key.
     """
     window_seconds = parse_window(new.completion_window)
     check_endpoint(new.endpoint, catalogue)
@@ -90,6 +93,11 @@ def create_batch(
         file, error = _find_input(account, new.input_file_id, clock=clock, files=files)
         check_quota(account, batches)
         batch = new_batch(account, new, batch_id, file, int(clock.now()), window_seconds)
+        if file is not None and error is None:
+            tokens = guess_enqueued(
+                account, file, batches=batches, reader=reader, catalogue=catalogue
+            )
+            batch = replace(batch, enqueued_tokens=tokens)
         made = add_batch(batch, error, writer=writer, changes=changes, batches=batches)
     set_going(made, workflows=workflows, announcements=announcements)
     return made
@@ -135,7 +143,10 @@ def _find_input(
         )
     limit = account.limits.file_bytes_max
     if file.bytes > limit:
-        message = f"File {file.id} has {file.bytes:,} bytes; this account's limit is {limit:,}."
+        message = (
+            f"File {file.id} has {file.bytes:,} bytes; this account's limit is {limit:,} bytes a file. "
+            "Split it, or ask the operators of this service to lift the limit."
+        )
         return file, LineError(code="file_too_large", message=message, param="input_file_id")
     return file, None
 
@@ -145,8 +156,8 @@ def check_quota(account: Account, batches: Batches) -> None:
     count = batches.open_count(account.id)
     if count >= limit:
         raise QuotaExceeded(
-            f"This account has {count} batches that have not ended; its limit is {limit}. "
-            "Wait for one to end, or cancel one.",
+            f"This account has {count:,} batches that have not ended; its limit is {limit:,}. "
+            "Wait for one to end, cancel one, or ask the operators of this service to lift the limit.",
             code="open_batches_limit",
         )
 

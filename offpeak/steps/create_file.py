@@ -81,7 +81,8 @@ def check_new_file(account: Account, purpose: str, size: int) -> None:
     limit = account.limits.file_bytes_max
     if size > limit:
         raise TooLarge(
-            f"The file has {size:,} bytes; this account's limit is {limit:,} bytes a file.",
+            f"The file has {size:,} bytes; this account's limit is {limit:,} bytes a file. Split it, or ask the "
+            "operators of this service to lift the limit.",
             param="bytes",
             code="file_too_large",
         )

@@ -37,6 +37,7 @@ from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import PlannedShard, Segment
 from offpeak.core.usage import Counts
 from offpeak.planner.cut_shards import ShardCutter, shard_limits
+from offpeak.steps.check_enqueued import OVER_LIMIT, enqueued_by_model, refuse_enqueued
 from offpeak.steps.merge_reports import MergedReports, RefusedLine
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.batch_errors import ENTRIES_MAX, encode_batch_errors
@@ -76,10 +77,14 @@ def plan_shards(
     if settled:
         return settled
     found = MergedReports(batch, ranges, reader)
-    lines_max = accounts.get(account_id).limits.request_lines_max
-    verdict = _refusal(batch, found, lines_max) or _write_plan(
+    account = accounts.get(account_id)
+    verdict = _refusal(batch, found, account.limits.request_lines_max) or _write_plan(
         batch, found, int(clock.now()), writer, multipart, catalogue
     )
+    if isinstance(verdict, _Plan):
+        tokens = enqueued_by_model(verdict.runs)
+        too_many = refuse_enqueued(account, batch_id, tokens, batches)
+        verdict = _refuse(OVER_LIMIT, too_many) if too_many else verdict
     if isinstance(verdict, _Refusal):
         body = encode_batch_errors(verdict.errors, verdict.total)
         writer.put(batch_errors_key(batch_id), body, "application/json")
@@ -121,6 +126,7 @@ def _settle(batch: Batch, verdict: _Refusal | _Plan, now: int) -> list[Add | Sav
         total=plan.lines,
         invalid_lines=plan.invalid_lines,
         now=now,
+        enqueued_tokens=enqueued_by_model(plan.runs),
     )
     return [*(Add(run) for run in runs), Save(planned)]
 
@@ -192,9 +198,11 @@ class _Manifest:
         self._stored = stored
         self._cutter = ShardCutter(shard_limits(model))
         self._lines = 0
+        self._bytes = 0
 
     def add(self, span: Segment) -> None:
         self._lines += span.lines
+        self._bytes += span.stop - span.start
         self._write(self._cutter.add(span))
 
     def finish(self, batch: Batch, number: int, now: int) -> Run:
@@ -204,7 +212,7 @@ class _Manifest:
             batch_id=batch.id, account_id=batch.account_id, number=number, model=self._model.id,
             pool=self._model.pool, endpoint=batch.endpoint, manifest_key=self._key,
             manifest_bytes=self._stored.bytes, shards=self._cutter.shards, lines=self._lines,
-            deadline=batch.expires_at, created_at=now,
+            deadline=batch.expires_at, created_at=now, input_bytes=self._bytes,
         )  # fmt: skip
 
     def _write(self, shard: PlannedShard | None) -> None:

@@ -189,7 +189,16 @@ def test_open_batches_are_those_that_have_not_ended(ports: Ports) -> None:
     ports.changes.commit(*map(Add, batches), Add(rows.batch(account_id + "0")))
     going = {batch.id for batch in batches if batch.status not in TERMINAL}
     assert {batch.id for batch in ports.batches.open() if batch.account_id == account_id} == going
+    assert {batch.id for batch in ports.batches.open_of(account_id)} == going
     assert ports.batches.open_count(account_id) == len(going)
+
+
+def test_a_batch_keeps_its_enqueued_tokens_by_model(ports: Ports) -> None:
+    tokens = {"acme/chat-8b": 12, "größe": 0}
+    batch = rows.batch(rows.fresh(ACCOUNT), enqueued_tokens=tokens)
+    ports.changes.commit(Add(batch))
+    (found,) = ports.batches.open_of(batch.account_id)
+    assert found.enqueued_tokens == tokens
 
 
 def test_a_batch_that_ends_leaves_the_open_ones(ports: Ports) -> None:

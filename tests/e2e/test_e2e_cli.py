@@ -182,6 +182,34 @@ def test_a_key_is_made_shown_once_and_listed_by_its_end(
     assert "There is no key" in keys("revoke", "key_0").stderr
 
 
+def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(
+    cloud: LocalCloud, caller: Caller, tmp_path: Path
+) -> None:
+    environment = {**cloud.environment, "OFFPEAK_STAGE": "local"}
+
+    def limits(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return offpeak(
+            "accounts", "limits", caller.account_id, *arguments,
+            environment=environment, cwd=tmp_path,
+        )  # fmt: skip
+
+    assert limits().stdout.split("\t")[2:] == ["10,000,000,000", "5,000,000", "500", "none\n"]
+    preset = limits("--preset", "together", "--open-batches", "7", "--enqueued-tokens", "20")
+    assert preset.stdout.split("\t")[2:] == ["100,000,000", "50,000", "7", "20\n"]
+    assert "within 60 s" in preset.stderr
+    wrong = limits("--preset", "nobody")
+    assert (wrong.returncode, "together" in wrong.stderr) == (2, True)
+    assert limits("--enqueued-tokens", "many").returncode == 2
+
+    client = caller.sdk()
+    file = client.files.create(file=("l.jsonl", jsonl(LINES)), purpose="batch")
+    body = {
+        "input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h",
+    }  # fmt: skip
+    answer = caller.call("POST", "/batches", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "token_limit_exceeded")
+
+
 def test_keys_of_a_deployment_that_is_not_there_are_refused_by_name(
     cloud: LocalCloud, tmp_path: Path
 ) -> None:

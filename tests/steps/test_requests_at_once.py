@@ -138,8 +138,8 @@ def test_one_batch_is_created_and_started() -> None:
     new = NewBatch(input_file_id=file.id, endpoint="/v1/embeddings", completion_window="1h")
     batches = at_once(
         lambda: create_batch(
-            ACCOUNT, new, idempotency_key="k", clock=world.clock, writer=world.writer,
-            changes=world.changes, files=world.files, batches=world.batches,
+            ACCOUNT, new, idempotency_key="k", clock=world.clock, reader=world.reader,
+            writer=world.writer, changes=world.changes, files=world.files, batches=world.batches,
             idempotency=world.idempotency, workflows=world.workflows,
             announcements=world.announcements, catalogue=CATALOGUE,
         )

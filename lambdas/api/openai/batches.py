@@ -86,6 +86,7 @@ class BatchRoutes:
             ),
             idempotency_key=call.idempotency_key,
             clock=ports.clock,
+            reader=ports.reader,
             writer=ports.writer,
             changes=ports.changes,
             files=ports.files,

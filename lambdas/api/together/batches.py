@@ -61,6 +61,7 @@ class TogetherBatchRoutes:
             ),
             idempotency_key=call.idempotency_key,
             clock=ports.clock,
+            reader=ports.reader,
             writer=ports.writer,
             changes=ports.changes,
             files=ports.files,

@@ -90,6 +90,10 @@ class Batches(Protocol):
         """Every batch that has not ended, of all accounts. May lag behind by a moment."""
         ...
 
+    def open_of(self, account_id: str) -> Iterator[Batch]:
+        """This account's batches that have not ended. May lag behind by a moment."""
+        ...
+
     def open_count(self, account_id: str) -> int:
         """How many of this account's batches have not ended. May lag behind by a moment."""
         ...

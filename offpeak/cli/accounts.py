@@ -1,0 +1,95 @@
+"""`offpeak accounts list|limits`: an operator's commands, with AWS credentials straight on the accounts table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from offpeak.cli.deployment import Stage, deployment, named_account
+from offpeak.cli.errors import UsageError
+from offpeak.cli.show import say, show_rows
+from offpeak.core.account import PRESETS, Account, Limits
+from offpeak.steps.set_limits import set_limits
+
+UNLIMITED = "none"
+app = typer.Typer(
+    no_args_is_help=True, help="Accounts and their limits, for operators with AWS credentials."
+)
+
+
+@app.command("list")
+def list_accounts(stage: Stage = "dev") -> None:
+    """List accounts and what each may ask for."""
+    with deployment(stage, "accounts") as aws:
+        _show(*aws.accounts.list())
+
+
+@app.command()
+def limits(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    preset: Annotated[
+        str | None, typer.Option(help=f"Begin with the limits of {', '.join(PRESETS)}.")
+    ] = None,
+    file_bytes: Annotated[int | None, typer.Option(min=1, help="Bytes a file.")] = None,
+    request_lines: Annotated[int | None, typer.Option(min=1, help="Request lines a batch.")] = None,
+    open_batches: Annotated[
+        int | None, typer.Option(min=0, help="Batches that have not ended.")
+    ] = None,
+    enqueued_tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"N|{UNLIMITED}", help="Tokens of open batches, per model; estimated."
+        ),
+    ] = None,
+    stage: Stage = "dev",
+) -> None:
+    """Show an account's limits, or change them: all by a preset, or one by one."""
+
+    def change(old: Limits) -> Limits:
+        new = old if preset is None else PRESETS[preset]
+        if file_bytes is not None:
+            new = replace(new, file_bytes_max=file_bytes)
+        if request_lines is not None:
+            new = replace(new, request_lines_max=request_lines)
+        if open_batches is not None:
+            new = replace(new, open_batches_max=open_batches)
+        if enqueued_tokens is not None:
+            new = replace(new, enqueued_tokens_max=_tokens(enqueued_tokens))
+        return new
+
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"There is no preset {preset!r}; there are {', '.join(PRESETS)}.")
+    change(Limits())  # whatever is wrong with the options, before anything is read
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account)
+        changed = set_limits(owner.id, change, accounts=aws.accounts, changes=aws.changes)
+    if changed.limits != owner.limits:
+        say(f"Changed the limits of {changed.name} ({changed.id}). They hold within 60 s.")
+    _show(changed)
+
+
+def _tokens(text: str) -> int | None:
+    if text == UNLIMITED:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"--enqueued-tokens takes a whole number or {UNLIMITED!r}, not {text!r}.")
+    return int(text)
+
+
+def _show(*accounts: Account) -> None:
+    show_rows(
+        ("account", "name", "file bytes", "request lines", "open batches", "enqueued tokens"),
+        ((each.id, each.name, *_row(each.limits)) for each in accounts),
+    )
+
+
+def _row(limits: Limits) -> tuple[str, ...]:
+    tokens = limits.enqueued_tokens_max
+    return (
+        f"{limits.file_bytes_max:,}",
+        f"{limits.request_lines_max:,}",
+        f"{limits.open_batches_max:,}",
+        UNLIMITED if tokens is None else f"{tokens:,}",
+    )
