@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,9 @@ from tests.worker.world import ACCOUNT, World
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 60
 DATA_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
 BUCKET = "offpeak-data"
+CERTIFICATE = (
+    Path(__file__).parents[1] / "data/images.example.com.pem"
+)  # and its key, good for nothing else
 OWN = f"s3://{BUCKET}/drop/{ACCOUNT}/cats/1.png"
 
 
@@ -51,7 +56,7 @@ def load(images: Images, body: dict[str, Any]) -> list[str]:
 
 def seeing(
     memory: Memory | None = None, *, reach: Reach = Reach.LOOPBACK, limits: ImageLimits | None = None,
-    addresses: Sequence[str] | None = None,
+    addresses: Sequence[str] | None = None, tls: ssl.SSLContext | None = None,
 ) -> Images:  # fmt: skip
     async def resolve(host: str, port: int) -> Sequence[str]:
         return addresses or ()
@@ -59,6 +64,7 @@ def seeing(
     return Images(
         takes_images=True, bucket=BUCKET, reader=(memory or Memory()).reader, reach=reach,
         limits=limits or ImageLimits(), resolve=resolve if addresses is not None else None,
+        tls=tls,
     )  # fmt: skip
 
 
@@ -138,7 +144,7 @@ class Site:
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[Site]:
+def serving(site: Site, *, tls: bool = False) -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             site.asked.append((self.path, self.headers["Host"]))
@@ -153,6 +159,10 @@ def serving(site: Site) -> Iterator[Site]:
             """Quietly."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            http.socket = context.wrap_socket(http.socket, server_side=True)
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         site.url = f"http://127.0.0.1:{http.server_port}"
@@ -208,6 +218,23 @@ def test_on_aws_this_machine_is_out_of_reach_and_http_too(site: Site) -> None:
     for url in (f"{site.url}/a.png?size=1", "http://example.com/a.png", "https://127.0.0.1/a.png"):
         assert refusal(seeing(reach=Reach.PUBLIC), url).code == "invalid_image_url"
     assert site.asked == []
+
+
+def test_tls_verifies_the_name_while_the_connection_goes_to_the_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("offpeak.worker.images.RETRY_SECONDS", 0.001)
+    tls = ssl.create_default_context(cafile=str(CERTIFICATE))
+    images = seeing(addresses=["127.0.0.1"], tls=tls)
+    with serving(Site({"/a.png": (200, {}, PNG)}), tls=True) as site:
+        port = site.url.rsplit(":", 1)[1]
+        assert load(images, body_of(f"https://images.example.com:{port}/a.png")) == [DATA_URL]
+        other = f"https://other.example.com:{port}/a.png"
+        assert "could not be fetched" in refusal(images, other).message
+        untrusting = seeing(addresses=["127.0.0.1"])
+        own = f"https://images.example.com:{port}/a.png"
+        assert "could not be fetched" in refusal(untrusting, own).message
+    assert [path for path, _ in site.asked] == ["/a.png"]
 
 
 @pytest.mark.parametrize(
