@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from offpeak.core.destination import Destination, Reach, parse_destination
+from offpeak.core.drop import DROP_PREFIX
 from offpeak.core.errors import InvalidRequest
 
 S3_SCHEME, DATA_SCHEME = "s3://", "data:"
-DROP_PREFIX = "drop/"
 URL_QUOTED_CHARACTERS_MAX = 80
 _DATA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -39,7 +39,9 @@ class StoredImage:
     key: str
 
     def is_in_folder_of(self, account_id: str) -> bool:
-        return self.key.startswith(f"{DROP_PREFIX}{account_id}/")
+        """Keys are no paths to S3, but they may be to a client on the way: none may climb out."""
+        inside = self.key.startswith(f"{DROP_PREFIX}{account_id}/")
+        return inside and not {".", ".."} & set(self.key.split("/"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,9 @@ def test_the_local_cloud_alone_reaches_this_machine() -> None:
     ("key", "is_own"),
     [
         ("drop/acct_1/a.png", True), ("drop/acct_1/deep/er/a.png", True), ("drop/acct_2/a.png", False),
-        ("drop/acct_11/a.png", False), ("files/acct_1/a", False), ("drop/acct_1", False), ("a.png", False),
+        ("drop/acct_11/a.png", False), ("files/acct_1/a", False), ("drop/acct_1", False),
+        ("drop/acct_1/../acct_2/a.png", False),
+        ("drop/acct_1/./a.png", False), ("drop/acct_1/a..png", True), ("a.png", False),
     ],
 )  # fmt: skip
 def test_an_account_has_one_folder(key: str, is_own: bool) -> None:
