@@ -23,6 +23,7 @@ from containers.vllm.app import create_app
 from containers.vllm.settings import ContainerSettings, SettingsError
 from offpeak.aws.connect import Aws
 from offpeak.core.catalogue import Model
+from offpeak.core.errors import OffpeakError
 from offpeak.worker.engine import Engine, EngineDead
 from offpeak.worker.images import Images
 from offpeak.worker.instance import Instance
@@ -67,7 +68,7 @@ async def serve(settings: ContainerSettings) -> int:
             f"OFFPEAK_MODEL is {settings.model!r}; the catalogue has no such model."
         )
     if settings.hub_token_secret is not None:
-        os.environ["HF_TOKEN"] = aws.secret(settings.hub_token_secret)
+        os.environ["HF_TOKEN"] = read_hub_token(aws, settings.hub_token_secret)
     ports = WorkerPorts(
         clock=aws.clock, reader=aws.reader, writer=aws.writer, changes=aws.changes,
         runs=aws.runs, shards=aws.shards,
@@ -90,6 +91,14 @@ async def serve(settings: ContainerSettings) -> int:
     lifetime = asyncio.create_task(live(server, instance, recovers=recovers))
     await server.serve()
     return await lifetime
+
+
+def read_hub_token(aws: Aws, secret: str) -> str:
+    """The hub's token out of Secrets Manager. Raises SettingsError when there is none."""
+    try:
+        return aws.secret(secret)
+    except OffpeakError as error:
+        raise SettingsError(f"OFFPEAK_HUB_TOKEN_SECRET: {error.message}") from None
 
 
 async def live(server: Server, instance: Instance, *, recovers: bool) -> int:

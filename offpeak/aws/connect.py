@@ -36,6 +36,7 @@ from offpeak.aws.shards import DynamoShards
 from offpeak.aws.table import Table
 from offpeak.aws.workflows import StepFunctions
 from offpeak.core.catalogue import Catalogue, parse_catalogue
+from offpeak.core.errors import NotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -170,7 +171,10 @@ class Aws:
         with self._lock:
             client = self._session.client("secretsmanager", config=_config(read_seconds=10))
         with translated(f"secret {name}"):
-            return client.get_secret_value(SecretId=name)["SecretString"].strip()
+            try:
+                return client.get_secret_value(SecretId=name)["SecretString"].strip()
+            except client.exceptions.ResourceNotFoundException:
+                raise NotFound(f"There is no secret {name}.") from None
 
     @cached_property
     def metrics(self) -> CloudWatchMetrics:
