@@ -360,11 +360,12 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
     if access.announces:
         yield _allow(["events:PutEvents"], resources.event_bus.event_bus_arn)
     if access.publishes_metrics:
-        # Metrics have no ARN; their namespace is what a policy can hold on to.
+        # Metrics have no ARN; their namespace is what a policy can hold on to. The emulator doesn't know of it.
+        ours = {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
         yield iam.PolicyStatement(
             actions=["cloudwatch:PutMetricData"],
             resources=["*"],
-            conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
+            conditions=None if resources.stage.emulated else ours,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 from aws_cdk import CfnOutput, Stack
@@ -21,6 +22,7 @@ from infra.stage import Stage
 from infra.storage import Storage
 from offpeak.core.base_image import BaseImage
 from offpeak.core.catalogue import Model
+from offpeak.core.models_text import worker_facts, write_models
 
 
 class StorageStack(Stack):
@@ -126,7 +128,9 @@ class InferenceStack(Stack):
             "Image",
             directory=str(bundles.container),
             file="containers/vllm/Dockerfile",
-            build_args={"BASE_IMAGE": base_image.reference},
+            # Its own model and no other: what changes in models.toml is a new image for those whom it concerns.
+            build_args={"BASE_IMAGE": base_image.reference, "MODELS_BASE64": _models_base64(model)},
+            exclude=["models.toml"],
             platform=ecr_assets.Platform.LINUX_AMD64,
         )
         Pool(
@@ -158,3 +162,8 @@ class MonitoringStack(Stack):
             self, "Monitoring", resources=resources, dead_letter_queues=dead_letter_queues
         )
         CfnOutput(self, "AlarmTopicArn", value=monitoring.topic.topic_arn)
+
+
+def _models_base64(model: Model) -> str:
+    """The models file of an image that serves this model."""
+    return base64.b64encode(write_models([worker_facts(model)]).encode()).decode()

@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 
+from offpeak.core.models_text import write_models
 from offpeak.local.assembly import Stack, only, read_assembly
 from offpeak.local.deploy import Deployed, deploy
 from offpeak.local.emulator import Emulator
@@ -31,7 +32,7 @@ from offpeak.local.front import FrontDoor
 from offpeak.local.front import encode_config as encode_front
 from offpeak.local.function_logs import save_logs
 from offpeak.local.keys import Keys
-from offpeak.local.models import Offer, offer, write_models
+from offpeak.local.models import Offer, offer
 from offpeak.local.processes import Process, ProcessFailed, answers, free_port
 from offpeak.local.sagemaker.__main__ import Served, encode_config
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS

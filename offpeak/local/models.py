@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -162,23 +162,3 @@ def pool_name(id: str) -> str:
     """A pool's name out of a model's: its last part, in small letters, digits and hyphens, at most 40."""
     words = re.findall(r"[a-z0-9]+", id.rsplit("/", 1)[-1].lower())
     return "-".join(words)[:40].strip("-") or "model"
-
-
-def write_models(models: Sequence[Model]) -> str:
-    """The text of a models file that `parse_catalogue` reads back as these models."""
-    return "\n".join(_table(model) for model in models)
-
-
-def _table(model: Model) -> str:
-    values = {f.name: getattr(model, f.name) for f in fields(model)}
-    rows = [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
-    return "\n".join(["[[model]]", *rows]) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """Strings, numbers, booleans, lists and tables of them: JSON's scalars are TOML's, but for the delete character."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

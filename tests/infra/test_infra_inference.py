@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,8 @@ from app import ROOT
 from infra.bundles import Bundles
 from infra.inference import UnfitModel
 from offpeak.core.base_image import PIN_FILE, parse_base_image
-from offpeak.core.catalogue import Catalogue, Model
+from offpeak.core.catalogue import Catalogue, Model, parse_catalogue
+from offpeak.core.pricing import Prices
 from tests.infra.synthesised import Synthesised, synthesise
 
 
@@ -157,16 +159,36 @@ def test_an_instance_has_the_time_to_start_that_its_model_asks_for(bundles: Bund
     assert "VolumeSizeInGB" not in variant
 
 
+def _build_args(stage: Synthesised, pool: str) -> Mapping[str, str]:
+    [path] = Path(stage.app.synth().directory).glob(f"*-inference-{pool}.assets.json")
+    [image] = json.loads(path.read_text())["dockerImages"].values()
+    return image["source"]["dockerBuildArgs"]  # type: ignore[no-any-return]
+
+
 def test_the_image_is_built_on_the_pinned_base(prod: Synthesised) -> None:
-    [assets] = [
-        json.loads(path.read_text())["dockerImages"]
-        for path in Path(prod.app.synth().directory).glob(
-            "offpeak-prod-inference-phi-4.assets.json"
-        )
-    ]
     pin = parse_base_image((ROOT / PIN_FILE).read_text())
-    for image in assets.values():
-        assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": pin.reference}
+    assert _build_args(prod, "phi-4")["BASE_IMAGE"] == pin.reference
+
+
+def test_an_image_knows_its_own_model_alone(prod: Synthesised, every_model: Catalogue) -> None:
+    text = base64.b64decode(_build_args(prod, "phi-4")["MODELS_BASE64"]).decode()
+    [known] = parse_catalogue(text).models
+    model = every_model.of_pool("phi-4")
+    assert (known.id, known.source, known.endpoints) == (model.id, model.source, model.endpoints)
+    assert known.engine_arguments == model.engine_arguments
+    assert known.completion_tokens_default == model.completion_tokens_default
+
+
+def test_a_new_price_or_bound_is_no_new_image_and_new_engine_arguments_are(
+    bundles: Bundles,
+) -> None:
+    def image(**changes: Any) -> object:
+        stage = _synthesise(bundles, _model(**changes))
+        return _only(stage, "model", "AWS::SageMaker::Model")["PrimaryContainer"]["Image"]
+
+    dear = Prices(input=9, output=9, cached_input_write=9, cached_input_read=9)
+    assert image() == image(prices=dear, aliases=("m",), instances_max=9)
+    assert image() != image(engine_args={"max-num-seqs": 8})
 
 
 @pytest.mark.parametrize(

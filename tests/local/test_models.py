@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from offpeak.core.catalogue import Catalogue, parse_catalogue
-from offpeak.local.models import TINY_CHAT, TINY_EMBED, EngineError, offer, pool_name, write_models
+from offpeak.core.models_text import write_models
+from offpeak.local.models import TINY_CHAT, TINY_EMBED, EngineError, offer, pool_name
 
 
 @pytest.fixture
