@@ -1,0 +1,389 @@
+"""What a stand-alone request costs, from POST to its result, through the real handlers and the real worker.
+
+    make bench-requests
+
+The functions' handlers and the worker run in this process, on the AWS emulator; queues are polled as Lambda would, in
+collections of up to 1,000. Every DynamoDB call is counted as DynamoDB charges it: a write unit per started KB of the
+row, as much again for each index it is in or leaves, double in a transaction; a read unit per started 4 KB, half where
+it may lag. `writes_per_request` and `reads_per_request` are all of it, divided: the requests' own rows, and their share
+of gatherings, runs, shards and the batch. `requests_per_s` is how fast one process takes POSTs on this emulator, which
+writes some hundred rows a second: a figure to compare with itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from infra.storage import TABLES, Schema
+from lambdas.api.app import build_app
+from offpeak.aws.connect import Aws
+from offpeak.core.gathering import GATHERING_ACCOUNT
+from offpeak.local.emulator import Emulator
+from offpeak.steps.create_key import create_key
+from offpeak.wire.invocation import decode_order, encode_report
+from offpeak.worker.engines.echo import EchoEngine
+from offpeak.worker.instance import Instance
+from offpeak.worker.ports import WorkerPorts
+from offpeak.worker.settings import WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+REQUESTS, COLLECTION = 2_000, 1_000
+STAGE = "bench"
+MODELS = """
+[[model]]
+id = "bench/echo"
+pool = "echo"
+source = "echo"
+endpoints = ["/v1/chat/completions"]
+context_tokens = 8_192
+gather_seconds_busy = 1
+gather_seconds_idle = 1
+
+[model.prices]
+basis = "base"
+input = 100_000
+output = 150_000
+"""
+
+
+# ── what DynamoDB charges ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def size_of(value: Any) -> int:
+    """Bytes of an attribute value, as DynamoDB counts them."""
+    ((kind, inner),) = value.items()
+    if kind == "N":
+        return len(inner) // 2 + 2
+    if kind == "M":
+        return 3 + sum(len(name.encode()) + 1 + size_of(each) for name, each in inner.items())
+    if kind == "L":
+        return 3 + sum(1 + size_of(each) for each in inner)
+    return len(inner.encode()) if kind == "S" else 1
+
+
+def row_bytes(item: dict[str, Any]) -> int:
+    return sum(len(name.encode()) + size_of(value) for name, value in item.items())
+
+
+def units(size: int, unit: int) -> int:
+    return max(1, -(-size // unit))
+
+
+class Meter:
+    """Counts units by table. It keeps each row's last state, for what it costs to leave an index."""
+
+    def __init__(self) -> None:
+        self.writes: Counter[str] = Counter()
+        self.reads: Counter[str] = Counter()
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def watch(self, client: Any) -> None:
+        client.meta.events.register("provide-client-params.dynamodb", self._asked)
+        client.meta.events.register("after-call.dynamodb", self._answered)
+
+    def _asked(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["asked"] = params
+
+    def _answered(self, parsed: Any, context: dict[str, Any], model: Any, **_: Any) -> None:
+        asked = context["asked"]
+        match model.name:
+            case "PutItem":
+                self._write(asked["TableName"], asked["Item"])
+            case "UpdateItem":
+                self._write(
+                    asked["TableName"], parsed.get("Attributes") or parsed.get("Item") or {}
+                )
+            case "TransactWriteItems":
+                for part in asked["TransactItems"]:
+                    self._write(part["Put"]["TableName"], part["Put"]["Item"], times=2)
+            case "BatchGetItem":
+                for table, rows in parsed.get("Responses", {}).items():
+                    self.reads[named(table)] += sum(units(row_bytes(row), 4_096) for row in rows)
+            case "GetItem":
+                size = row_bytes(parsed.get("Item", {}))
+                self.reads[named(asked["TableName"])] += units(size, 4_096)
+            case "Query":
+                size = sum(map(row_bytes, parsed.get("Items", ())))
+                share = 1.0 if asked.get("ConsistentRead") else 0.5
+                self.reads[named(asked["TableName"])] += units(size, 4_096) * share  # type: ignore[assignment]
+
+    def _write(self, table: str, item: dict[str, Any], times: int = 1) -> None:
+        schema: Schema = TABLES[named(table)]
+        key = json.dumps([item.get(name) for name in _names(schema.key)])
+        before = self._rows.get((table, key), {})
+        self._rows[table, key] = item
+        cost = units(max(row_bytes(item), row_bytes(before)), 1_024)
+        for index in schema.indexes.values():
+            was, is_in = (all(name in row for name in _names(index)) for row in (before, item))
+            moved = [before.get(name) for name in _names(index)] != [
+                item.get(n) for n in _names(index)
+            ]
+            cost += units(row_bytes(item), 1_024) if is_in else 0
+            cost += units(row_bytes(before), 1_024) if was and moved else 0
+        self.writes[named(table)] += cost * times
+
+
+def _names(key: Any) -> list[str]:
+    return [named_type[0] for named_type in (key.partition, key.sort) if named_type]
+
+
+def named(table: str) -> str:
+    return table.removeprefix(f"{STAGE}-")
+
+
+# ── the world ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Endpoints:
+    """Keeps orders, for the worker below."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[str, bytes]] = []
+
+    def invoke(self, pool: str, invocation_id: str, order: bytes) -> None:  # noqa: ARG002
+        self.orders.append((invocation_id, order))
+
+
+def deploy(folder: Path) -> dict[str, str]:
+    """Tables as the stacks make them, a bucket, queues, a state machine that does nothing."""
+    dynamodb, sqs = boto3.client("dynamodb"), boto3.client("sqs")
+    for name, schema in TABLES.items():
+        keys = [schema.key, *schema.indexes.values()]
+        types = {attribute: kind for key in keys for attribute, kind in _typed(key)}
+        asked: dict[str, Any] = {
+            "TableName": f"{STAGE}-{name}", "KeySchema": _schema(schema.key),
+            "AttributeDefinitions": [
+                {"AttributeName": attribute, "AttributeType": kind}
+                for attribute, kind in types.items()
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+        }  # fmt: skip
+        if schema.indexes:
+            asked["GlobalSecondaryIndexes"] = [
+                {"IndexName": index, "KeySchema": _schema(key), "Projection": {"ProjectionType": "ALL"}}
+                for index, key in schema.indexes.items()
+            ]  # fmt: skip
+        dynamodb.create_table(**asked)
+    boto3.client("s3").create_bucket(Bucket=STAGE)
+    machine = boto3.client("stepfunctions").create_state_machine(
+        name=STAGE, roleArn="arn:aws:iam::000000000000:role/bench",
+        definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+    )  # fmt: skip
+    models = folder / "models.toml"
+    models.write_text(MODELS)
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    return {
+        **{f"OFFPEAK_TABLE_{name.upper()}": f"{STAGE}-{name}" for name in TABLES},
+        "OFFPEAK_BUCKET": STAGE,
+        "OFFPEAK_MODELS": str(models),
+        "OFFPEAK_STATE_MACHINE_ARN": machine["stateMachineArn"],
+        "OFFPEAK_REQUEST_QUEUE_URL": sqs.create_queue(QueueName="requests")["QueueUrl"],
+        "OFFPEAK_GROUP_QUEUE_URL": sqs.create_queue(QueueName="groups")["QueueUrl"],
+        "OFFPEAK_DISPATCH_QUEUE_URL": sqs.create_queue(
+            QueueName="dispatch.fifo", Attributes=fifo  # type: ignore[arg-type]
+        )["QueueUrl"],
+    }  # fmt: skip
+
+
+def _typed(key: Any) -> list[tuple[str, str]]:
+    return [each for each in (key.partition, key.sort) if each]
+
+
+def _schema(key: Any) -> Any:
+    kinds = ("HASH", "RANGE")
+    return [
+        {"AttributeName": name, "KeyType": kind}
+        for (name, _), kind in zip(_typed(key), kinds, strict=False)
+    ]
+
+
+class Context:
+    function_name = invoked_function_arn = aws_request_id = "bench"
+    memory_limit_in_mb = 1_024
+
+
+# ── the road ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def post_all(aws: Aws, secret: str) -> tuple[list[str], float]:
+    """The ids, and requests a second."""
+    app = build_app(aws)
+    ids: list[str] = []
+    started = time.perf_counter()
+    for n in range(REQUESTS):
+        messages = [{"role": "user", "content": f"Question {n}: what is {n} and {n}? " * 5}]
+        body = {"request_body": {"model": "bench/echo", "messages": messages}}
+        event = {
+            "resource": "/{proxy+}", "path": "/v1/requests", "httpMethod": "POST",
+            "headers": {"X-API-Key": secret, "Content-Type": "application/json"},
+            "queryStringParameters": None, "requestContext": {"requestId": "r", "stage": "v1"},
+            "body": json.dumps(body), "isBase64Encoded": False,
+        }  # fmt: skip
+        answer = app(event, None)
+        if answer["statusCode"] != 201:
+            raise SystemExit(answer["body"])
+        ids.append(json.loads(answer["body"])["id"])
+    return ids, REQUESTS / (time.perf_counter() - started)
+
+
+def receive(sqs: Any, url: str) -> list[dict[str, Any]]:
+    """A collection of records, as Lambda hands them over."""
+    records: list[dict[str, Any]] = []
+    while len(records) < COLLECTION:
+        found = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["ApproximateReceiveCount"]
+        ).get("Messages", [])
+        if not found:
+            break
+        for message in found:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            records.append(
+                {
+                    "messageId": message["MessageId"], "body": message["Body"],
+                    "attributes": message["Attributes"],
+                }
+            )  # fmt: skip
+    return records
+
+
+def collect_all(aws: Aws, handler: Any, sqs: Any, url: str) -> list[str]:
+    """Until every gathering is sealed; their ids."""
+    give_up_at = time.monotonic() + 120
+    while time.monotonic() < give_up_at:
+        records = receive(sqs, url)
+        if records:
+            answer = handler.handler({"Records": records}, Context())
+            if answer["batchItemFailures"]:
+                raise SystemExit(f"{len(answer['batchItemFailures'])} records were not taken in.")
+            continue
+        batches = [batch.id for batch in aws.batches.open()]
+        if batches and not list(aws.gatherings.open()):
+            return batches
+        time.sleep(0.2)
+    raise SystemExit("The gatherings were not sealed in two minutes.")
+
+
+async def work_all(aws: Aws, orders: list[tuple[str, bytes]]) -> list[str]:
+    """Works the orders; the notices that SageMaker would send."""
+    ports = WorkerPorts(
+        clock=aws.clock, reader=aws.reader, writer=aws.writer, changes=aws.changes, runs=aws.runs,
+        shards=aws.shards,
+    )  # fmt: skip
+    instance = Instance(
+        model="bench/echo", name="bench", load=lambda: EchoEngine("bench/echo"), ports=ports,
+        settings=WorkerSettings(),
+    )  # fmt: skip
+    await instance.start()
+    notices = []
+    for invocation_id, order in orders:
+        report = await instance.work(decode_order(order))
+        key = f"work/invocations/{invocation_id}.out"
+        aws.writer.put(key, encode_report(report))
+        notices.append(
+            json.dumps(
+                {
+                    "eventName": "InferenceResult", "invocationStatus": "Completed",
+                    "inferenceId": invocation_id,
+                    "responseParameters": {"outputLocation": f"s3://{STAGE}/{key}"},
+                }
+            )
+        )  # fmt: skip
+    await instance.close()
+    return notices
+
+
+def run_all(aws: Aws, batches: list[str], handlers: dict[str, Any]) -> None:
+    """What `process_batch` and the queues would call, in their order."""
+    endpoints = Endpoints()
+    aws.__dict__["endpoints"] = endpoints
+    for batch_id in batches:
+        event = {"account_id": GATHERING_ACCOUNT, "batch_id": batch_id}
+        handlers["release_runs"].handler({**event, "task_token": f"token-{batch_id}"}, Context())
+    while True:
+        seen = len(endpoints.orders)
+        record = {"messageId": "m", "body": json.dumps({"pool": "echo"})}
+        handlers["dispatch_shards"].handler({"Records": [record]}, Context())
+        if len(endpoints.orders) == seen:
+            break
+        for notice in asyncio.run(work_all(aws, endpoints.orders[seen:])):
+            handlers["complete_shard"].complete(notice)
+    for batch_id in batches:
+        event = {"account_id": GATHERING_ACCOUNT, "batch_id": batch_id}
+        handlers["close_batch"].handler(event, Context())
+        handlers["finalize_batch"].handler(event, Context())
+
+
+def measure(folder: Path) -> dict[str, float]:
+    os.environ.update(deploy(folder))
+    os.environ["OFFPEAK_BUCKET"] = STAGE
+    # After the environment is set: a handler makes its ports when it is imported.
+    from importlib import import_module  # noqa: PLC0415
+
+    aws = Aws.from_environment()
+    names = ("collect_requests", "release_runs", "dispatch_shards", "complete_shard")
+    handlers = {
+        name: import_module(f"lambdas.{name}.handler")
+        for name in (*names, "close_batch", "finalize_batch")
+    }
+    for handler in handlers.values():
+        setattr(handler, "aws", aws)  # noqa: B010
+    made = create_key(
+        "bench", "bench", make_account=True, clock=aws.clock, accounts=aws.accounts,
+        changes=aws.changes,
+    )  # fmt: skip
+    aws.__dict__["workflows"] = _QuietWorkflows(aws.workflows)
+    meter = Meter()
+    meter.watch(aws._dynamodb)
+    ids, rate = post_all(aws, made.secret)
+    url = os.environ["OFFPEAK_REQUEST_QUEUE_URL"]
+    run_all(aws, collect_all(aws, handlers["collect_requests"], aws._sqs, url), handlers)
+    lacking = [r.id for r in aws.requests.get_many(ids) if r.status != "completed"]
+    if lacking:
+        raise SystemExit(f"{len(lacking)} of {REQUESTS} requests were not completed.")
+    meter.reads["requests"] -= REQUESTS  # this very check
+    for what, counted in (("writes", meter.writes), ("reads", meter.reads)):
+        shares = {table: round(count / REQUESTS, 4) for table, count in counted.items() if count}
+        print(f"{what} a request, by table: {shares}", file=sys.stderr)
+    return {
+        "requests_per_s": round(rate, 1),
+        "writes_per_request": round(meter.writes.total() / REQUESTS, 4),
+        "reads_per_request": round(meter.reads.total() / REQUESTS, 4),
+    }
+
+
+class _QuietWorkflows:
+    """Starts for real; answers no token, since none waits."""
+
+    def __init__(self, workflows: Any) -> None:
+        self._workflows = workflows
+
+    def start(self, name: str, payload: Any) -> None:
+        self._workflows.start(name, payload)
+
+    def answer(self, task_token: str, output: Any) -> None:
+        """Nobody waits."""
+
+
+def main() -> None:
+    python = ROOT / ".offpeak/venvs/emulator/bin/python"
+    logging.disable(logging.CRITICAL)  # the handlers' lines would drown the figures
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "emulator").mkdir()
+        with Emulator(python, Path(folder) / "emulator") as emulator:
+            os.environ.update(emulator.environment)
+            print(json.dumps(measure(Path(folder))))
+
+
+if __name__ == "__main__":
+    main()
