@@ -49,3 +49,83 @@ def test_two_models_never_share_a_pool() -> None:
     other = GOOD.replace("offpeak/tiny-chat", "offpeak/other").replace('["tiny"]', "[]")
     with pytest.raises(CatalogueError, match="the same pool"):
         parse_catalogue(GOOD + other)
+
+
+CONTEXT = "context_tokens = 2048"
+PRICES = '{ basis = "base", input = 130_000, output = 400_000 }'
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((PRICES, '"cheap"'), "prices is 'cheap'; it takes a table with basis, input, output"),
+        ((PRICES, '{ basis = "base", input = 1 }'), "lacks 'prices.output'"),
+        (("130_000", "0.13"), r"prices\.input is 0\.13; it takes a whole number from 0"),
+        (("130_000", "-1"), r"prices\.input is -1; it takes"),
+        (('"base"', '"half"'), r"prices\.basis is 'half'; it takes one of base, batch"),
+        (("output =", "speed = 1, output ="), r"no field 'prices\.speed'"),
+        ((CONTEXT, CONTEXT + "\nmodality = 'smell'"), "it takes one of text, vision, embedding"),
+        ((CONTEXT, CONTEXT + "\nmodality = 'embedding'"), "/v1/embeddings is not among"),
+        (('["/v1/chat/completions"]', '["/v1/embeddings"]'), "its modality must be embedding"),
+        ((CONTEXT, CONTEXT + "\ncompletion_tokens_max = 4096"), "over context_tokens"),
+        (
+            (CONTEXT, CONTEXT + "\ncompletion_tokens_max = 5\ncompletion_tokens_default = 6"),
+            "over completion_tokens_max",
+        ),
+        ((CONTEXT, CONTEXT + "\ntensor_parallel = 0"), "a whole number from 1 to 64"),
+        ((CONTEXT, CONTEXT + "\nstartup_seconds_max = 7200"), "from 60 to 3,600"),
+        ((CONTEXT, CONTEXT + "\ninstance_types = ['g5.xlarge']"), "instance_types is 'g5.xlarge'"),
+        ((CONTEXT, CONTEXT + "\ninstance_types = ['ml.g5.xlarge', 'ml.g5.xlarge']"), "named twice"),
+        ((CONTEXT, CONTEXT + "\nconcurrency = true"), "concurrency is True"),
+        (
+            (CONTEXT, CONTEXT + "\nweights = { parameters = 8 }"),
+            r"lacks 'weights\.active_parameters'",
+        ),
+        (
+            (
+                CONTEXT,
+                CONTEXT
+                + "\nweights = { parameters = 8, active_parameters = 9, precision = 'fp8' }",
+            ),
+            "a part of its parameters is over them all",
+        ),
+        (
+            (CONTEXT, CONTEXT + "\nkv_cache = { layers = 2, attention_heads = 4 }"),
+            "kv_heads and head_dim, or else latent_dim",
+        ),
+        (("[[model]]", "speed = 1\n[[model]]"), "no 'speed' beside"),
+    ],
+)
+def test_what_a_field_takes_is_said(change: tuple[str, str], words: str) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(CatalogueError, match=words):
+        parse_catalogue(GOOD.replace(*change))
+
+
+def test_limits_that_are_not_given_are_the_usual_ones_as_far_as_the_context_goes() -> None:
+    [small] = parse_catalogue(GOOD).models
+    assert (small.completion_tokens_default, small.completion_tokens_max) == (2_048, 2_048)
+    [large] = parse_catalogue(GOOD.replace("2048", "131072")).models
+    assert (large.completion_tokens_default, large.completion_tokens_max) == (4_096, 16_384)
+
+
+def test_a_cached_token_costs_what_any_does_unless_its_price_is_given() -> None:
+    prices = parse_catalogue(GOOD).models[0].prices
+    assert (prices.cached_input_write, prices.cached_input_read) == (130_000, 130_000)
+    given = (
+        parse_catalogue(GOOD.replace("output", "cached_input_read = 7, output")).models[0].prices
+    )
+    assert (given.cached_input_write, given.cached_input_read) == (130_000, 7)
+
+
+def test_the_engine_is_told_what_follows_from_the_fields_and_the_operators_word_goes_over_it() -> (
+    None
+):
+    [model] = parse_catalogue(GOOD).models
+    assert model.engine_arguments == {"max-model-len": 2_048, "max-num-seqs": 16}
+    [spread] = parse_catalogue(
+        GOOD.replace(CONTEXT, CONTEXT + "\ntensor_parallel = 8").replace(
+            "max-num-seqs = 16", "max-model-len = 1024"
+        )
+    ).models
+    assert spread.engine_arguments == {"max-model-len": 1_024, "tensor-parallel-size": 8}
