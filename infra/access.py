@@ -2,7 +2,8 @@
 
 Who writes objects of any size also reads them: a multipart upload ends with a look at what came of it.
 What isn't named is refused, and its address isn't in the function's environment either. State is read by key or by
-index, and written by `Changes.commit`: nothing scans a table, and the only rows that go are those of deleted files.
+index, and written by `Changes.commit`: nothing scans a table, and the only rows that go are those of deleted files
+and webhook endpoints.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 
 from infra.stage import Stage
 from infra.storage import TABLES
+from offpeak.core.destination import Reach
 from offpeak.core.drop import DROP_PREFIX, ERRORS_SUFFIX, OUTPUT_SUFFIX, WRITTEN_SUFFIXES
 from offpeak.core.ports.metrics import NAMESPACE
 
@@ -54,6 +57,9 @@ class Access:
     invokes_endpoints: bool = False
     announces: bool = False
     publishes_metrics: bool = False
+    asks_callbacks: bool = False
+    signs: bool = False
+    calls_out: bool = False
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -79,10 +85,22 @@ ACCESS: Mapping[str, Access] = {
             "requests",
             "groups",
             "gatherings",
+            "webhooks",
+            "deliveries",
         ),
-        writes=("files", "batches", "runs", "shards", "requests", "groups", "idempotency"),
+        writes=(
+            "files",
+            "batches",
+            "runs",
+            "shards",
+            "requests",
+            "groups",
+            "idempotency",
+            "webhooks",
+            "deliveries",
+        ),
         updates=("requests",),
-        deletes=("files",),
+        deletes=("files", "webhooks"),
         # In work: where a request's result is, among those of its shard.
         reads_objects=("files/", "uploads/", "results/", "drop/", "work/"),
         # In results: the errors of a batch that failed at once. In work: a request's large body or result, and what
@@ -102,6 +120,9 @@ ACCESS: Mapping[str, Access] = {
         starts_batches=True,
         answers_batches=True,
         announces=True,
+        asks_callbacks=True,
+        signs=True,
+        calls_out=True,
     ),
     "ingest_drop": Access(
         reads=("accounts", "files", "batches"),
@@ -228,6 +249,19 @@ ACCESS: Mapping[str, Access] = {
         answers_batches=True,
     ),
     "measure_pools": Access(reads=("runs", "shards"), publishes_metrics=True),
+    "queue_deliveries": Access(
+        reads=("batches", "webhooks"), writes=("deliveries",), asks_callbacks=True
+    ),
+    "deliver_callbacks": Access(
+        reads=("webhooks", "deliveries"),
+        writes=("webhooks", "deliveries"),
+        asks_callbacks=True,
+        signs=True,
+        calls_out=True,
+    ),
+    "requeue_deliveries": Access(
+        reads=("deliveries",), writes=("deliveries",), asks_callbacks=True
+    ),
 }
 
 # The container. Its orders come by invocation and its reports go back by SageMaker.
@@ -254,6 +288,8 @@ class Resources:
     drop_queue: sqs.IQueue
     request_queue: sqs.IQueue
     group_queue: sqs.IQueue
+    callback_queue: sqs.IQueue
+    signing_secret: secretsmanager.ISecret
     event_bus: events.IEventBus
     pools: tuple[str, ...]
 
@@ -266,7 +302,7 @@ class Resources:
 
 def environment(access: Access, resources: Resources) -> dict[str, str]:
     """The addresses of what `access` names."""
-    variables = {"OFFPEAK_STAGE": resources.stage.name}
+    variables = {"OFFPEAK_STAGE": resources.stage.name, **_way_out(access, resources)}
     for name in access.tables:
         variables[f"OFFPEAK_TABLE_{name.upper()}"] = resources.tables[name].table_name
     if access.touches_objects:
@@ -288,12 +324,26 @@ def environment(access: Access, resources: Resources) -> dict[str, str]:
     return variables
 
 
+def _way_out(access: Access, resources: Resources) -> dict[str, str]:
+    """What delivers events to callers' URLs."""
+    variables = {}
+    if access.asks_callbacks:
+        variables["OFFPEAK_CALLBACK_QUEUE_URL"] = resources.callback_queue.queue_url
+    if access.signs:
+        variables["OFFPEAK_SIGNING_SECRET"] = resources.signing_secret.secret_arn
+    if access.calls_out:
+        reach = Reach.LOOPBACK if resources.stage.emulated else Reach.PUBLIC
+        variables["OFFPEAK_REACH"] = str(reach)
+    return variables
+
+
 def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
     """Lets `role` do what `access` names, and nothing else."""
     for statement in (
         *_rows(access, resources),
         *_objects(access, resources.bucket),
         *_effects(access, resources),
+        *_deliveries(access, resources),
     ):
         role.grant_principal.add_to_principal_policy(statement)
 
@@ -367,6 +417,13 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
             resources=["*"],
             conditions=None if resources.stage.emulated else ours,
         )
+
+
+def _deliveries(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
+    if access.asks_callbacks:
+        yield _allow(["sqs:SendMessage"], resources.callback_queue.queue_arn)
+    if access.signs:
+        yield _allow(["secretsmanager:GetSecretValue"], resources.signing_secret.secret_arn)
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:

@@ -35,7 +35,8 @@ CONTAINER = (
 # What the AWS SDK knows of services takes ten times the room of all else. We speak to these; `sts` and `sso` serve its
 # own search for credentials.
 SDK_SERVICES = {
-    "cloudwatch", "dynamodb", "events", "s3", "sagemaker-runtime", "sqs", "sso", "sso-oidc", "stepfunctions", "sts",
+    "cloudwatch", "dynamodb", "events", "s3", "sagemaker-runtime", "secretsmanager", "sqs",
+    "sso", "sso-oidc", "stepfunctions", "sts",
 }  # fmt: skip
 INSTALL_SECONDS_MAX = 600
 UNUSED_SECONDS_MAX = 86_400

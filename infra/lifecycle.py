@@ -21,6 +21,7 @@ from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
 from infra.stage import Stage
 from offpeak.core.ports.metrics import MEASURE_SECONDS
+from offpeak.core.webhook import EVENT_TYPES
 
 RECEIVES_MAX = 5
 # Requests that come within some seconds share a collection, as many as fit a function's event. Collectors of one lane
@@ -60,13 +61,18 @@ SIZES: Mapping[str, Size] = {
     "deliver_drop": Size(memory_mb=1_024, timeout_seconds=900),
     "expire_files": Size(memory_mb=512, timeout_seconds=240),
     "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
+    "queue_deliveries": Size(memory_mb=512, timeout_seconds=60),
+    # Ten records; when all are for one receiver that takes nearly ten seconds each.
+    "deliver_callbacks": Size(memory_mb=512, timeout_seconds=180),
+    "requeue_deliveries": Size(memory_mb=512, timeout_seconds=55),
 }
 
 
 class Queues(Construct):
     """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices, `drops` S3's events of objects
-    in the drop folder; `requests` are stand-alone ones on their way to a shard, `groups` asks whether one has ended.
-    `dead` are the names of the queues that hold what was given up."""
+    in the drop folder; `requests` are stand-alone ones on their way to a shard, `groups` asks whether one has ended;
+    `batch_ended` holds what the event bus announces, `callbacks` the attempts to deliver it. `dead` are the names of
+    the queues that hold what was given up."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -90,6 +96,18 @@ class Queues(Construct):
             "Drops",
             "drops",
             visibility_seconds=SIZES["ingest_drop"].timeout_seconds + 60,
+        )
+        self.batch_ended = self._queue(
+            stage,
+            "BatchEnded",
+            "batch-ended",
+            visibility_seconds=6 * SIZES["queue_deliveries"].timeout_seconds,
+        )
+        self.callbacks = self._queue(
+            stage,
+            "Callbacks",
+            "callbacks",
+            visibility_seconds=6 * SIZES["deliver_callbacks"].timeout_seconds,
         )
 
         self.requests = self._queue(
@@ -193,6 +211,10 @@ class Lifecycle(Construct):
             )
         )
         self._every(resources.stage, "sweep_requests", SWEEP_MINUTES)
+        self._listen("queue_deliveries", queues.batch_ended)
+        self._listen("deliver_callbacks", queues.callbacks)
+        self._hear_of_endings(resources, queues.batch_ended)
+        self._every(resources.stage, "requeue_deliveries", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
 
@@ -225,6 +247,17 @@ class Lifecycle(Construct):
     def _listen(self, folder: str, queue: sqs.IQueue, *, batch_size: int = 10) -> None:
         self.functions[folder].resource.add_event_source(
             sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True)
+        )
+
+    def _hear_of_endings(self, resources: Resources, queue: sqs.IQueue) -> None:
+        """By a queue, not by a call: an announcement that can't be taken now is kept, and seen when it can't at all."""
+        events.Rule(
+            self,
+            "BatchEnded",
+            rule_name=resources.stage.named("batch-ended"),
+            event_bus=resources.event_bus,
+            event_pattern=events.EventPattern(source=["offpeak"], detail_type=list(EVENT_TYPES)),
+            targets=[targets.SqsQueue(queue)],
         )
 
     def _every(self, stage: Stage, folder: str, minutes: int) -> None:

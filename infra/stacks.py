@@ -70,6 +70,8 @@ class LifecycleStack(Stack):
             drop_queue=queues.drops,
             request_queue=queues.requests,
             group_queue=queues.groups,
+            callback_queue=queues.callbacks,
+            signing_secret=storage.signing_secret,
             event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
             pools=tuple(model.pool for model in models),
         )

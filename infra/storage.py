@@ -9,6 +9,7 @@ from typing import cast
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.stage import Stage
@@ -75,11 +76,18 @@ TABLES = {
         expires=True,
     ),
     "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
+    "webhooks": Schema(key=Key(("account_id", "S"), ("id", "S")), indexes={}),
+    "deliveries": Schema(
+        key=Key(("destination_id", "S"), ("id", "S")),
+        indexes={"due": Key(("due_bucket", "S"), ("due_at", "N"))},
+        expires=True,
+    ),
 }
 
 
 class Storage(Construct):
-    """`bucket`, and `tables` by the name of what they hold."""
+    """`bucket`, `tables` by the name of what they hold, and the `signing_secret` that all webhook secrets follow from:
+    without it every receiver would have to be told a new one."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -87,6 +95,15 @@ class Storage(Construct):
         self.tables: Mapping[str, dynamodb.Table] = {
             name: self._table(stage, name, schema) for name, schema in TABLES.items()
         }
+        self.signing_secret = secretsmanager.Secret(
+            self,
+            "SigningSecret",
+            description=f"Offpeak {stage.name}: what signs webhooks",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=64, exclude_punctuation=True
+            ),
+            removal_policy=stage.removal_policy,
+        )
 
     def _bucket(self, stage: Stage) -> s3.Bucket:
         name = f"{stage.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"

@@ -19,6 +19,7 @@ from lambdas.api.openai.batches import BatchRoutes
 from lambdas.api.openai.files import FileRoutes
 from lambdas.api.openai.models import ModelRoutes
 from lambdas.api.openai.uploads import UploadRoutes
+from lambdas.api.openai.webhooks import WebhookRoutes
 from lambdas.api.openapi import described
 from lambdas.api.ports import Ports
 from lambdas.api.together.batches import TogetherBatchRoutes
@@ -45,6 +46,7 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *ModelRoutes(ports.catalogue).routes(),
             *TogetherFileRoutes(ports).routes(),
             *TogetherBatchRoutes(ports).routes(),
+            *WebhookRoutes(ports).routes(),
         )
     )
 

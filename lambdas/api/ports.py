@@ -9,8 +9,11 @@ from offpeak.core.ports import (
     Accounts,
     Announcements,
     Batches,
+    Callbacks,
     Changes,
     Clock,
+    Deliveries,
+    Destinations,
     Dispatches,
     Files,
     Gatherings,
@@ -23,7 +26,9 @@ from offpeak.core.ports import (
     RequestQueue,
     Requests,
     Runs,
+    Secrets,
     Shards,
+    Webhooks,
     Workflows,
     Writer,
 )
@@ -70,5 +75,15 @@ class Ports(Protocol):
     def dispatches(self) -> Dispatches: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
+    @property
+    def secrets(self) -> Secrets: ...
+    @property
+    def deliveries(self) -> Deliveries: ...
+    @property
+    def callbacks(self) -> Callbacks: ...
+    @property
+    def destinations(self) -> Destinations: ...
     @property
     def catalogue(self) -> Catalogue: ...

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from offpeak.aws.accounts import account_to_item, key_to_item
 from offpeak.aws.batches import batch_to_item
+from offpeak.aws.deliveries import delivery_to_item
 from offpeak.aws.errors import code_of, translated
 from offpeak.aws.files import file_to_item, upload_to_item
 from offpeak.aws.gatherings import gathering_to_item
@@ -23,8 +24,10 @@ from offpeak.aws.items import Item, to_attributes
 from offpeak.aws.requests import request_to_item
 from offpeak.aws.runs import run_to_item
 from offpeak.aws.shards import shard_to_item
+from offpeak.aws.webhooks import webhook_to_item
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
@@ -32,6 +35,7 @@ from offpeak.core.ports import CHANGES_MAX, Add, Row, Save
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
+from offpeak.core.webhook import Webhook
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class DynamoChanges:
-    """`table_name` gives the name of the table called `accounts`, `files`, `batches`, …"""
+    """`table_name` gives the name of the table called `accounts`, `files`, …"""
 
     def __init__(self, client: DynamoDBClient, table_name: Callable[[str], str]) -> None:
         self._client = client
@@ -108,8 +112,14 @@ def _condition(change: Add | Save) -> _Condition:
 
 
 def _is_removal(row: Row) -> bool:
-    """A deleted file leaves no row behind: `get` finds nothing, and nothing piles up."""
-    return isinstance(row, File) and row.status is FileStatus.DELETED
+    """What is deleted leaves no row behind: `get` finds nothing, and nothing piles up."""
+    match row:
+        case File():
+            return row.status is FileStatus.DELETED
+        case Webhook():
+            return row.is_deleted
+        case _:
+            return False
 
 
 _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
@@ -123,6 +133,8 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Request: ("requests", request_to_item),
     Group: ("groups", group_to_item),
     Gathering: ("gatherings", gathering_to_item),
+    Webhook: ("webhooks", webhook_to_item),
+    Delivery: ("deliveries", delivery_to_item),
 }
 
 
@@ -133,4 +145,6 @@ def _stored(row: Row) -> tuple[str, Item]:
 
 
 def _identity(row: Row) -> str:
+    if isinstance(row, Delivery):
+        return f"{row.destination_id}.{row.id}"
     return row.id if isinstance(row, Account | Gathering) else f"{row.account_id}.{row.id}"

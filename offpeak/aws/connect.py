@@ -19,6 +19,8 @@ from offpeak.aws.announcements import EventBridgeAnnouncements
 from offpeak.aws.batches import DynamoBatches
 from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
+from offpeak.aws.deliveries import DynamoDeliveries, SqsCallbacks
+from offpeak.aws.destinations import HttpDestinations
 from offpeak.aws.dispatches import SqsDispatches
 from offpeak.aws.drops import SqsDrops
 from offpeak.aws.endpoints import SageMakerEndpoints
@@ -34,8 +36,10 @@ from offpeak.aws.requests import DynamoRequests
 from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
 from offpeak.aws.table import Table
+from offpeak.aws.webhooks import DynamoWebhooks, ManagedSecrets
 from offpeak.aws.workflows import StepFunctions
 from offpeak.core.catalogue import Catalogue, parse_catalogue
+from offpeak.core.destination import Reach
 from offpeak.core.errors import NotFound
 
 if TYPE_CHECKING:
@@ -181,6 +185,30 @@ class Aws:
         with self._lock:
             client = self._session.client("cloudwatch", config=_config(read_seconds=10))
         return CloudWatchMetrics(client, self._setting("OFFPEAK_STAGE"))
+
+    @cached_property
+    def webhooks(self) -> DynamoWebhooks:
+        return DynamoWebhooks(self._table("webhooks"))
+
+    @cached_property
+    def deliveries(self) -> DynamoDeliveries:
+        return DynamoDeliveries(self._table("deliveries"))
+
+    @cached_property
+    def callbacks(self) -> SqsCallbacks:
+        with self._lock:
+            client = self._session.client("sqs", config=_config(read_seconds=10))
+        return SqsCallbacks(client, self._setting("OFFPEAK_CALLBACK_QUEUE_URL"))
+
+    @cached_property
+    def secrets(self) -> ManagedSecrets:
+        with self._lock:
+            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
+        return ManagedSecrets(client, self._setting("OFFPEAK_SIGNING_SECRET"))
+
+    @cached_property
+    def destinations(self) -> HttpDestinations:
+        return HttpDestinations(Reach(self._environment.get("OFFPEAK_REACH", Reach.PUBLIC)))
 
     def _table(self, name: str) -> Table:
         return Table(self._dynamodb, self._table_name(name))

@@ -1,4 +1,4 @@
-"""One page of an account's rows, in the order of their ids, which is that of their birth."""
+"""One page of an account's rows, or a destination's, in the order of their ids, which is that of their birth."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ ID_CHARACTERS_MAX = 256
 
 def page_of(
     table: Table,
-    account_id: str,
+    owner_id: str,
     prefix: str,
     *,
     limit: int,
     after: str | None,
     ascending: bool,
     purpose: str | None = None,
+    owner: str = "account_id",
 ) -> Page[Item]:
     """At most `limit` rows whose ids begin with `prefix` and come after `after`, whether that row still is or not."""
     first, last = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
@@ -30,11 +31,11 @@ def page_of(
         first, last = (max(first, edge), last) if ascending else (first, min(last, edge))
     if first > last:
         return Page(rows=(), has_more=False)
-    values: dict[str, str | int] = {":account_id": account_id, ":first": first, ":last": last}
+    values: dict[str, str | int] = {":owner": owner_id, ":first": first, ":last": last}
     if purpose is not None:
         values[":purpose"] = purpose
     found = table.query(
-        "#account_id = :account_id AND #id BETWEEN :first AND :last",
+        f"#{owner} = :owner AND #id BETWEEN :first AND :last",
         values,
         having=None if purpose is None else "#purpose = :purpose",
         ascending=ascending,

@@ -7,6 +7,7 @@ import secrets
 FILE, BATCH, UPLOAD, PART, ACCOUNT, KEY = "file-", "batch_", "upload_", "part_", "acct_", "key_"
 REQUEST, GROUP, GATHERING = "req_", "group_", "gather_"
 MILLISECOND_DIGITS = 12
+WEBHOOK, EVENT = "whe_", "evt_"
 
 
 def new_id(prefix: str, now: float) -> str:

@@ -33,6 +33,13 @@ from offpeak.memory.rows import (
     MemoryShards,
     Tables,
 )
+from offpeak.memory.webhooks import (
+    MemoryCallbacks,
+    MemoryDeliveries,
+    MemoryDestinations,
+    MemorySecrets,
+    MemoryWebhooks,
+)
 
 
 class Memory:
@@ -65,3 +72,8 @@ class Memory:
         self.metrics = MemoryMetrics(lock)
         self.request_queue = MemoryRequestQueue(lock)
         self.group_checks = MemoryGroupChecks(lock)
+        self.webhooks = MemoryWebhooks(tables)
+        self.secrets = MemorySecrets()
+        self.deliveries = MemoryDeliveries(tables)
+        self.callbacks = MemoryCallbacks(lock)
+        self.destinations = MemoryDestinations(lock)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import Delivery
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
@@ -19,6 +20,7 @@ from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
+from offpeak.core.webhook import Webhook
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -46,7 +48,7 @@ class Tables:
         return [row for _, row in rows if isinstance(row, kind) and wanted(row)]
 
 
-def _key(row: Row) -> Key:
+def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
     match row:
         case Account() | Request():
             return (row.id,)
@@ -54,8 +56,10 @@ def _key(row: Row) -> Key:
             return (row.hash,)
         case Gathering():
             return (row.lane.id, row.id)
-        case File() | Upload() | Batch() | Group():
+        case File() | Upload() | Batch() | Group() | Webhook():
             return (row.account_id, row.id)
+        case Delivery():
+            return (row.destination_id, row.id)
         case Run():
             return (row.batch_id, row.number)
         case Shard():
@@ -88,10 +92,20 @@ class MemoryChanges:
 
     def _apply(self, row: Row) -> None:
         rows = self._tables.rows.setdefault(type(row), {})
-        if isinstance(row, File) and row.status is FileStatus.DELETED:
+        if _is_removal(row):
             rows.pop(_key(row), None)
         else:
             rows[_key(row)] = replace(row, version=row.version + 1)
+
+
+def _is_removal(row: Row) -> bool:
+    match row:
+        case File():
+            return row.status is FileStatus.DELETED
+        case Webhook():
+            return row.is_deleted
+        case _:
+            return False
 
 
 def _version(row: Row | None) -> int | None:
@@ -135,7 +149,7 @@ class MemoryFiles:
         found = self._tables.select(
             File, lambda file: file.account_id == account_id and purpose in (None, file.purpose)
         )
-        return _page(found, limit=limit, after=after, ascending=ascending)
+        return page_of(found, limit=limit, after=after, ascending=ascending)
 
     def expired(self, now: int) -> Iterator[File]:
         found = [
@@ -158,7 +172,7 @@ class MemoryBatches:
 
     def list(self, account_id: str, *, limit: int, after: str | None) -> Page[Batch]:
         found = self._tables.select(Batch, lambda batch: batch.account_id == account_id)
-        return _page(found, limit=limit, after=after, ascending=False)
+        return page_of(found, limit=limit, after=after, ascending=False)
 
     def open(self) -> Iterator[Batch]:
         yield from self._tables.select(Batch, lambda batch: not batch.is_terminal)
@@ -221,10 +235,10 @@ class MemoryIdempotency:
         return claim
 
 
-RowWithId = TypeVar("RowWithId", File, Batch)
+RowWithId = TypeVar("RowWithId", File, Batch, Delivery)
 
 
-def _page(
+def page_of(
     rows: list[RowWithId], *, limit: int, after: str | None, ascending: bool
 ) -> Page[RowWithId]:
     """`rows` come in the order of their ids."""

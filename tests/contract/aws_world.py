@@ -18,6 +18,7 @@ import pytest
 
 from offpeak.aws.connect import Aws
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import AttemptAsk
 from offpeak.local.emulator import Emulator
 from tests.contract.worlds import Announced, Invoked, Ports
 
@@ -43,6 +44,8 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "groups": (("account_id", "id"), {"open": ("open", "open_key")}),
     "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
     "idempotency": (("pk",), {}),
+    "webhooks": (("account_id", "id"), {}),
+    "deliveries": (("destination_id", "id"), {"due": ("due_bucket", "due_at")}),
 }
 NUMBERS = {"number", "deadline", "expires_at", "due_at"}
 
@@ -135,6 +138,10 @@ class AwsWorld:
         self.dispatch_url = self._make_queue("dispatch.fifo")
         self.requests_url = self._make_queue("requests")
         self.groups_url = self._make_queue("groups")
+        self.callbacks_url = self._make_queue("callbacks")
+        secret = session.client("secretsmanager").create_secret(
+            Name=f"contract-{name}", SecretString="a master secret"
+        )
         self.environment = {
             "OFFPEAK_REQUEST_QUEUE_URL": self.requests_url,
             "OFFPEAK_GROUP_QUEUE_URL": self.groups_url,
@@ -144,6 +151,8 @@ class AwsWorld:
             "OFFPEAK_ENDPOINT_PREFIX": f"contract-{name}-",
             "OFFPEAK_EVENT_BUS": self._make_bus(),
             "OFFPEAK_STAGE": f"contract-{name}",
+            "OFFPEAK_CALLBACK_QUEUE_URL": self.callbacks_url,
+            "OFFPEAK_SIGNING_SECRET": secret["ARN"],
             **{f"OFFPEAK_TABLE_{t.upper()}": self.table_name(t) for t in TABLES},
         }
         self.aws = Aws(self.environment)
@@ -186,6 +195,15 @@ class AwsWorld:
         while len(found) < count:
             assert time.monotonic() < deadline
             found += [b["pool"] for b in self._receive(self.dispatch_url) if b["pool"] in pools]
+        return found
+
+    def attempts_asked(self, destination_id: str, count: int) -> list[AttemptAsk]:
+        found: list[AttemptAsk] = []
+        deadline = time.monotonic() + SECONDS_MAX
+        while len(found) < count:
+            assert time.monotonic() < deadline
+            asks = (AttemptAsk(**body) for body in self._receive(self.callbacks_url))
+            found += [ask for ask in asks if ask.destination_id == destination_id]
         return found
 
     def invoked(self, pool: str) -> list[Invoked]:

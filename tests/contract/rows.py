@@ -9,23 +9,27 @@ from typing import Any
 
 from offpeak.core.account import Account, ApiKey, hash_secret, new_secret
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Collected, GatheredSegment, Gathering, Lane
 from offpeak.core.group import Group
 from offpeak.core.ids import (
     ACCOUNT,
     BATCH,
+    EVENT,
     FILE,
     GATHERING,
     GROUP,
     KEY,
     REQUEST,
     UPLOAD,
+    WEBHOOK,
     new_id,
 )
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard, ShardStatus
+from offpeak.core.webhook import Webhook
 
 NOW = 1_790_000_000
 _moments = itertools.count()
@@ -146,6 +150,20 @@ def request(account_id: str, **fields: Any) -> Request:
     return replace(row, **fields)
 
 
+def webhook(account_id: str, **fields: Any) -> Webhook:
+    row = Webhook(
+        id=fresh(WEBHOOK),
+        account_id=account_id,
+        name="ops",
+        url="https://example.com/hook",
+        event_types=("batch.completed",),
+        secret_hint="whsec_…abcde",
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return replace(row, **fields)
+
+
 def group(account_id: str, **fields: Any) -> Group:
     row = Group(
         id=fresh(GROUP), account_id=account_id, created_at=NOW, expires_at=NOW + 86_400,
@@ -171,4 +189,17 @@ def collected(**fields: Any) -> Collected:
         segments=(segment,), oldest="req_1", newest="req_3", first_deadline=NOW + 5,
         last_deadline=NOW + 9,
     )  # fmt: skip
+    return replace(row, **fields)
+
+
+def delivery(account_id: str, **fields: Any) -> Delivery:
+    row = Delivery(
+        destination_id=fresh(WEBHOOK),
+        id=fresh(EVENT),
+        account_id=account_id,
+        event_type="batch.completed",
+        body="{}",
+        created_at=NOW,
+        due_at=NOW,
+    )
     return replace(row, **fields)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from offpeak.aws.accounts import account_from_item, account_to_item, key_from_item, key_to_item
 from offpeak.aws.batches import batch_from_item, batch_to_item
+from offpeak.aws.deliveries import KEPT_SECONDS, delivery_from_item, delivery_to_item
 from offpeak.aws.files import (
     GRACE_SECONDS,
     file_from_item,
@@ -27,14 +28,17 @@ from offpeak.aws.items import Item
 from offpeak.aws.requests import request_from_item, request_to_item
 from offpeak.aws.runs import run_from_item, run_to_item
 from offpeak.aws.shards import shard_from_item, shard_to_item
+from offpeak.aws.webhooks import webhook_from_item, webhook_to_item
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
+from offpeak.core.webhook import Webhook
 from tests.contract import rows
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -49,6 +53,8 @@ MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
     (Request, request_to_item, request_from_item),
     (Group, group_to_item, group_from_item),
     (Gathering, gathering_to_item, gathering_from_item),
+    (Webhook, webhook_to_item, webhook_from_item),
+    (Delivery, delivery_to_item, delivery_from_item),
 ]
 
 
@@ -95,6 +101,7 @@ def test_a_row_comes_back_from_its_item(
         (Batch, batch_to_item, "open", lambda batch: not batch.is_terminal),
         (Run, run_to_item, "ready_pool", lambda run: run.has_more),
         (Shard, shard_to_item, "open_pool", lambda shard: shard.is_open),
+        (Delivery, delivery_to_item, "due_bucket", lambda delivery: delivery.is_open),
     ],
 )
 @given(st.data())
@@ -124,3 +131,11 @@ def test_an_upload_is_dropped_by_the_table_two_days_late_a_file_with_bytes_never
 def test_only_keys_are_in_the_index_of_keys() -> None:
     assert "account_id" not in account_to_item(rows.account())
     assert key_to_item(rows.api_key("acct_1"))["account_id"] == {"S": "acct_1"}
+
+
+@pytest.mark.parametrize(("created_at", "due_at"), [(5, 9), (9, 5)])
+def test_a_delivery_is_dropped_by_the_table_a_month_after_it_was_last_due(
+    created_at: int, due_at: int
+) -> None:
+    item = delivery_to_item(rows.delivery("acct_1", created_at=created_at, due_at=due_at))
+    assert item["ttl"] == {"N": str(9 + KEPT_SECONDS)}

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import AttemptAsk
 from offpeak.core.ports import (
     Accounts,
     Announcements,
     Batches,
+    Callbacks,
     Changes,
     Clock,
+    Deliveries,
+    Destinations,
     Dispatches,
     Endpoints,
     Files,
@@ -28,7 +32,9 @@ from offpeak.core.ports import (
     RequestQueue,
     Requests,
     Runs,
+    Secrets,
     Shards,
+    Webhooks,
     Workflows,
     Writer,
 )
@@ -80,6 +86,16 @@ class Ports(Protocol):
     def announcements(self) -> Announcements: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
+    @property
+    def secrets(self) -> Secrets: ...
+    @property
+    def deliveries(self) -> Deliveries: ...
+    @property
+    def callbacks(self) -> Callbacks: ...
+    @property
+    def destinations(self) -> Destinations: ...
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,10 @@ class World(Protocol):
         """The first `count` asks for these pools, in order."""
         ...
 
+    def attempts_asked(self, destination_id: str, count: int) -> list[AttemptAsk]:
+        """The first `count` asks for attempts at this destination, in no order."""
+        ...
+
     def invoked(self, pool: str) -> list[Invoked]: ...
     def announced(self, batch: Batch) -> Announced: ...
     def measured(self, pool: str) -> Mapping[str, Sequence[float]]:
@@ -149,6 +169,10 @@ class MemoryWorld:
 
     def asks(self, pools: set[str], count: int) -> list[str]:
         return [pool for pool in self.memory.dispatches.asks if pool in pools][:count]
+
+    def attempts_asked(self, destination_id: str, count: int) -> list[AttemptAsk]:
+        asks = [ask for ask, _ in self.memory.callbacks.asks]
+        return [ask for ask in asks if ask.destination_id == destination_id][:count]
 
     def invoked(self, pool: str) -> list[Invoked]:
         return [

@@ -29,6 +29,8 @@ from tests.e2e.lines import (
     jsonl,
     parse,
 )
+from tests.e2e.receiver import receiving
+from tests.e2e.receiver import until as wait_until
 
 pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 
@@ -117,3 +119,24 @@ def test_large_results_are_joined_and_a_file_goes_with_its_bytes(guarded: LocalC
 def test_a_pool_is_measured_by_the_function_that_may_publish(guarded: LocalCloud) -> None:
     call_function(guarded, "measure-pools", {})
     assert "tiny-chat" in measured_pools(guarded)
+
+
+def test_an_event_reaches_its_endpoint(guarded: LocalCloud) -> None:
+    """From the announcement to the receiver, and back at a retry that the minute asks for."""
+    aws = connect(guarded)
+    caller = make_caller(guarded, aws, "webhooks")
+    client = caller.sdk()
+    with receiving() as receiver:
+        receiver.statuses["/hook"] = [500, 410]
+        made = client.webhooks.create(
+            name="hook", url=receiver.url("/hook"), event_types=["batch.failed"]
+        )
+        client.batches.create(
+            input_file_id="file-none", endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        receiver.wait_for("/hook")
+        call_function(guarded, "requeue-deliveries", {})
+        receiver.wait_for("/hook", 2)
+        wait_until(
+            lambda: not aws.webhooks.get(caller.account_id, made.id).is_enabled, "410 disables it"
+        )

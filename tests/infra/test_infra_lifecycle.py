@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.lifecycle import SIZES
+from offpeak.aws.destinations import EXCHANGE_SECONDS_MAX
 from offpeak.core.catalogue import Catalogue
+from offpeak.steps.deliver_callbacks import LEASE_SECONDS
 from tests.infra.synthesised import Synthesised
 
 ENVIRONMENT_BYTES_MAX = 4_096
@@ -85,6 +87,8 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
         "offpeak-prod-drops": "ingest_drop",
         "offpeak-prod-requests": "collect_requests",
         "offpeak-prod-groups": "finalize_group",
+        "offpeak-prod-batch-ended": "queue_deliveries",
+        "offpeak-prod-callbacks": "deliver_callbacks",
     }.items():
         properties = _only(prod, "AWS::SQS::Queue", QueueName=queue)
         assert properties["VisibilityTimeout"] > SIZES[function].timeout_seconds
@@ -92,7 +96,14 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
 
 
 def test_poison_is_kept_for_two_weeks(prod: Synthesised) -> None:
-    stems = ("shard-ended-dead", "drops-dead", "requests-dead", "groups-dead")
+    stems = (
+        "shard-ended-dead",
+        "drops-dead",
+        "requests-dead",
+        "groups-dead",
+        "batch-ended-dead",
+        "callbacks-dead",
+    )
     for name in ("dispatch-dead.fifo", *stems):
         queue = _only(prod, "AWS::SQS::Queue", QueueName=f"offpeak-prod-{name}")
         assert queue["MessageRetentionPeriod"] == 1_209_600
@@ -100,7 +111,7 @@ def test_poison_is_kept_for_two_weeks(prod: Synthesised) -> None:
 
 def test_queue_consumers_report_failures_record_by_record(prod: Synthesised) -> None:
     mappings = prod.templates["lifecycle"].find_resources("AWS::Lambda::EventSourceMapping")
-    assert len(mappings) == 5
+    assert len(mappings) == 7
     for mapping in mappings.values():
         assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
@@ -144,7 +155,7 @@ def test_only_tls_reaches_queues_and_topics_in_prod(prod: Synthesised, local: Sy
         }
         return json.dumps(found).count('"aws:SecureTransport": "false"')
 
-    assert denials(prod) == 12  # ten queues, two topics
+    assert denials(prod) == 16  # fourteen queues, two topics
     assert denials(local) == 0
 
 
@@ -155,3 +166,25 @@ def test_only_validation_knows_how_long_a_line_may_be(prod: Synthesised) -> None
         if "OFFPEAK_LINE_BYTES_MAX" in function["Environment"]["Variables"]
     }
     assert knowing == {"offpeak-prod-validate-range": "1000000"}
+
+
+def test_deliveries_are_looked_for_every_minute(prod: Synthesised) -> None:
+    rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-requeue-deliveries")
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert SIZES["requeue_deliveries"].timeout_seconds < 60
+
+
+def test_every_ending_of_a_batch_is_kept_for_its_webhooks(prod: Synthesised) -> None:
+    rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-batch-ended")
+    assert rule["EventPattern"] == {
+        "source": ["offpeak"],
+        "detail-type": ["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"],
+    }
+    assert "BatchEnded" in rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
+
+
+def test_a_sender_holds_a_delivery_longer_than_an_exchange_takes_and_ends_within_its_time() -> None:
+    assert LEASE_SECONDS > 2 * EXCHANGE_SECONDS_MAX
+    assert (
+        SIZES["deliver_callbacks"].timeout_seconds > 10 * EXCHANGE_SECONDS_MAX + LEASE_SECONDS / 4
+    )

@@ -78,6 +78,11 @@ NEEDS = {
     "endpoints": lambda a: a.invokes_endpoints,
     "announcements": lambda a: a.announces,
     "metrics": lambda a: a.publishes_metrics,
+    "webhooks": lambda a: "webhooks" in a.reads,
+    "deliveries": lambda a: "deliveries" in a.reads,
+    "callbacks": lambda a: a.asks_callbacks,
+    "secrets": lambda a: a.signs,
+    "destinations": lambda a: a.calls_out,
 }
 RIGHTLESS = {"clock", "catalogue"}
 
@@ -250,3 +255,26 @@ def test_who_completes_a_multipart_upload_may_look_at_what_came_of_it(folder: st
     if folder in LARGE_OBJECTS:
         assert LARGE_OBJECTS[folder] in ACCESS[folder].writes_objects
         assert LARGE_OBJECTS[folder] in ACCESS[folder].reads_objects
+
+
+def test_only_who_signs_reads_the_secret_and_nothing_else_of_secrets_manager(
+    prod: Synthesised,
+) -> None:
+    reading = [s for s in _statements(prod) if any("secretsmanager" in a for a in s.actions)]
+    assert {s.actions for s in reading} == {("secretsmanager:GetSecretValue",)}
+    assert {s.policy.partition("FunctionRole")[0].partition("Role")[0] for s in reading} == {
+        "Api", "LifecycleDeliverCallbacks",
+    }  # fmt: skip
+
+
+def test_the_local_cloud_alone_sends_to_itself(
+    prod: Synthesised, dev: Synthesised, local: Synthesised
+) -> None:
+    for stage, reach in ((prod, "public"), (dev, "public"), (local, "loopback")):
+        found = {
+            variables["OFFPEAK_REACH"]
+            for template in stage.templates.values()
+            for function in template.find_resources("AWS::Lambda::Function").values()
+            if "OFFPEAK_REACH" in (variables := function["Properties"]["Environment"]["Variables"])
+        }
+        assert found == {reach}

@@ -54,6 +54,12 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
         True,
     ),
     "idempotency": ([("pk", "HASH", "S")], {}, True),
+    "webhooks": ([("account_id", "HASH", "S"), ("id", "RANGE", "S")], {}, False),
+    "deliveries": (
+        [("destination_id", "HASH", "S"), ("id", "RANGE", "S")],
+        {"due": [("due_bucket", "HASH", "S"), ("due_at", "RANGE", "N")]},
+        True,
+    ),
 }
 
 
@@ -142,3 +148,13 @@ def test_only_tls_reaches_the_buckets_except_on_the_emulator(
             for s in policy["Properties"]["PolicyDocument"]["Statement"]
         )
     assert not local.templates["storage"].find_resources("AWS::S3::BucketPolicy")
+
+
+def test_what_signs_webhooks_is_generated_and_kept_with_the_data(
+    prod: Synthesised, local: Synthesised
+) -> None:
+    for stage, fate in ((prod, "Retain"), (local, "Delete")):
+        [secret] = stage.templates["storage"].find_resources("AWS::SecretsManager::Secret").values()
+        assert secret["DeletionPolicy"] == fate
+        assert secret["Properties"]["GenerateSecretString"]["PasswordLength"] == 64
+        assert "SecretString" not in secret["Properties"]

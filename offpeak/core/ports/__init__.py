@@ -4,6 +4,14 @@ Every port call may raise Unavailable (the effect may or may not have happened);
 State is changed in one way only: `Changes.commit`, all or nothing, each save conditional on the version that was read.
 """
 
+from offpeak.core.ports.deliveries import (
+    ANSWER_BYTES_MAX,
+    ASK_DELAY_SECONDS_MAX,
+    Answer,
+    Callbacks,
+    Deliveries,
+    Destinations,
+)
 from offpeak.core.ports.drops import Drops
 from offpeak.core.ports.effects import (
     ORDER_BYTES_MAX,
@@ -51,8 +59,11 @@ from offpeak.core.ports.state import (
     Save,
     Shards,
 )
+from offpeak.core.ports.webhooks import Secrets, Webhooks
 
 __all__ = [
+    "ANSWER_BYTES_MAX",
+    "ASK_DELAY_SECONDS_MAX",
     "CHANGES_MAX",
     "ORDER_BYTES_MAX",
     "PARTS_MAX",
@@ -63,10 +74,14 @@ __all__ = [
     "Accounts",
     "Add",
     "Announcements",
+    "Answer",
     "Batches",
+    "Callbacks",
     "Changes",
     "Claim",
     "Clock",
+    "Deliveries",
+    "Destinations",
     "Dispatches",
     "Drops",
     "Endpoints",
@@ -89,8 +104,10 @@ __all__ = [
     "Row",
     "Runs",
     "Save",
+    "Secrets",
     "Shards",
     "Verdict",
+    "Webhooks",
     "Workflows",
     "Writer",
 ]

@@ -8,16 +8,31 @@ from typing import Generic, Protocol, TypeVar
 
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
+from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
+from offpeak.core.webhook import Webhook
 
 T = TypeVar("T")
 
-Row = Account | ApiKey | File | Upload | Batch | Run | Shard | Request | Group | Gathering
+Row = (
+    Account
+    | ApiKey
+    | File
+    | Upload
+    | Batch
+    | Run
+    | Shard
+    | Request
+    | Group
+    | Gathering
+    | Webhook
+    | Delivery
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,7 @@ CHANGES_MAX = 100
 class Changes(Protocol):
     def commit(self, *changes: Add | Save) -> None:
         """All of them or none (at most 100, each of another row). Each is stored with its version one higher; a file
-        that is saved as `deleted` is gone, row and all.
+        or a webhook that is saved as deleted is gone, row and all.
 
         Raises StateConflict (code `write_conflict`) when any condition fails.
         """

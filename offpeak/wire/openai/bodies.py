@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, from_json
 from typing_extensions import TypedDict
 
+from offpeak.core.destination import URL_CHARACTERS_MAX
 from offpeak.core.errors import InvalidRequest, TooLarge
 from offpeak.core.file import EXPIRES_SECONDS_MAX, EXPIRES_SECONDS_MIN
 from offpeak.core.ports import PARTS_MAX
@@ -133,6 +134,33 @@ class DropOptionsBody(Body):
     on_invalid: Literal["fail", "skip"] | None = None
 
 
+Url = Annotated[str, Field(min_length=1, max_length=URL_CHARACTERS_MAX)]
+EventTypes = Annotated[Sequence[Word], Field(min_length=1, max_length=100)]
+
+
+class CreateWebhookBody(Body):
+    name: Word
+    url: Url
+    event_types: EventTypes
+
+
+class ChangeWebhookBody(Body):
+    """`enabled` is ours: an endpoint that answered 410 is off until its account turns it on again."""
+
+    name: Word | None = None
+    url: Url | None = None
+    event_types: EventTypes | None = None
+    enabled: bool | None = None
+
+
+class RotateSecretBody(Body):
+    keep_old_secret_active_for_24_hours: bool = False
+
+
+class ProbeWebhookBody(Body):
+    event_type: Word
+
+
 BodyT = TypeVar("BodyT", bound=Body)
 
 
@@ -181,6 +209,7 @@ _TYPES = {
     "model_attributes_type": "an object",
     "list_type": "an array",
     "sequence_type": "an array",
+    "sequence_str": "an array",
 }
 
 

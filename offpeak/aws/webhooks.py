@@ -1,0 +1,55 @@
+"""Webhook endpoints, an account's under its id, and the master secret that theirs follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from offpeak.aws.errors import translated
+from offpeak.aws.items import Item, from_item, to_item
+from offpeak.aws.table import Table
+from offpeak.core.webhook import Webhook, derive_secret
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+def webhook_to_item(webhook: Webhook) -> Item:
+    return to_item(webhook)
+
+
+def webhook_from_item(item: Item) -> Webhook:
+    return from_item(item, Webhook)
+
+
+class DynamoWebhooks:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def get(self, account_id: str, webhook_id: str) -> Webhook:
+        found = self._table.get(
+            f"webhook endpoint {webhook_id}", account_id=account_id, id=webhook_id
+        )
+        return webhook_from_item(found)
+
+    def of_account(self, account_id: str) -> Sequence[Webhook]:
+        found = self._table.query("#account_id = :account_id", {":account_id": account_id})
+        return [webhook_from_item(item) for item in found]
+
+
+class ManagedSecrets:
+    """The master secret lies in Secrets Manager, generated there at the deployment; it is read once a process."""
+
+    def __init__(self, client: SecretsManagerClient, secret_id: str) -> None:
+        self._client = client
+        self._secret_id = secret_id
+
+    def webhook_secret(self, owner: str, generation: int) -> str:
+        return derive_secret(self._master, owner, generation)
+
+    @cached_property
+    def _master(self) -> bytes:
+        with translated("master secret"):
+            answer = self._client.get_secret_value(SecretId=self._secret_id)
+        return answer["SecretString"].encode()

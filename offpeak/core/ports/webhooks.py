@@ -1,0 +1,23 @@
+"""Webhook endpoints, and the secrets that sign for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from offpeak.core.webhook import Webhook
+
+
+class Webhooks(Protocol):
+    """A missing or foreign id raises NotFound."""
+
+    def get(self, account_id: str, webhook_id: str) -> Webhook: ...
+    def of_account(self, account_id: str) -> Sequence[Webhook]:
+        """All of them, the oldest first: an account has few. Strongly consistent."""
+        ...
+
+
+class Secrets(Protocol):
+    def webhook_secret(self, owner: str, generation: int) -> str:
+        """`whsec_…`: what this deployment signs with for this owner, a webhook endpoint or an account."""
+        ...
