@@ -54,6 +54,7 @@ class Access:
     asks_groups: bool = False
     starts_batches: bool = False
     answers_batches: bool = False
+    redrives_batches: bool = False
     invokes_endpoints: bool = False
     announces: bool = False
     publishes_metrics: bool = False
@@ -204,7 +205,7 @@ ACCESS: Mapping[str, Access] = {
         announces=True,
     ),
     "fail_batch": Access(
-        reads=("batches",),
+        reads=("batches", "runs"),
         writes=("batches",),
         reads_objects=("drop/",),  # whether an input was replaced
         writes_objects=("results/",),
@@ -247,6 +248,7 @@ ACCESS: Mapping[str, Access] = {
         asks_dispatch=True,
         starts_batches=True,
         answers_batches=True,
+        redrives_batches=True,
     ),
     "measure_pools": Access(reads=("runs", "shards"), publishes_metrics=True),
     "queue_deliveries": Access(
@@ -298,6 +300,10 @@ class Resources:
         """By name, not by reference: the state machine names its functions, so they can't name it back."""
         name = self.stage.named(PROCESS_BATCH)
         return _arn("states", f"stateMachine:{name}")
+
+    @property
+    def executions_arn(self) -> str:
+        return _arn("states", f"execution:{self.stage.named(PROCESS_BATCH)}:*")
 
 
 def environment(access: Access, resources: Resources) -> dict[str, str]:
@@ -401,6 +407,9 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
         # AWS knows by the token whose state waits; the emulator doesn't, and wants the right for all.
         owner = "*" if resources.stage.emulated else resources.state_machine_arn
         yield _allow(["states:SendTaskSuccess"], owner)
+    if access.redrives_batches:
+        rights = ["states:DescribeExecution", "states:RedriveExecution"]
+        yield _allow(rights, resources.executions_arn)
     if access.invokes_endpoints:
         names = [resources.stage.named(pool) for pool in resources.pools]
         yield _allow(

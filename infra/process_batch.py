@@ -1,12 +1,12 @@
 """The life of a batch as a chain of states, each named as the function it calls.
 
     ValidateInput ──► PlanShards ──► Planned ── run ──────► RunShards ──┐   (waits for its task token)
-      │ fault           │ fault         ├────── close ──────────────────┤
-      └──► FailBatch ◄──┘               └────── announce ───┐           ▼
-               │                                            │        CloseBatch ──► HarvestShards ──► FinalizeBatch
-               └────────────────────────────────────────────┴──► Dropped ◄────────────────────────────────┘
-                                                                 │     └── yes ──► DeliverDrop
-                                                                 └── no ──► AnnounceBatch ◄┘
+      │ fault           │ fault       ▲  ├────── close ─────────────────┤
+      └──► FailBatch ◄──┘             │  └────── announce ───┐          ▼
+               └──────────────────────┘                      │       CloseBatch ──► HarvestShards ──► FinalizeBatch
+                                                             └──► Dropped ◄────────────────────────────────┘
+                                                                  │     └── yes ──► DeliverDrop
+                                                                  └── no ──► AnnounceBatch ◄┘
 
 Retry and Catch are for faults: failed, cancelled and expired batches arrive as data and take the road of done ones.
 ValidateInput and HarvestShards are inline Maps: the first over the input's byte ranges, the second over what lacks
@@ -65,7 +65,7 @@ class ProcessBatch(Construct):
         harvest = self._harvest_shards()
         finalize = self._call("FinalizeBatch", "finalize_batch", LONG)
         announce = self._call("AnnounceBatch", "announce_batch", LONG)
-        fail = self._call("FailBatch", "fail_batch", LONG)
+        fail = self._call("FailBatch", "fail_batch", LONG, keep="next", at="$.plan")
         deliver = self._call("DeliverDrop", "deliver_drop", LONG)
         # Results that can't be put into the drop folder are had through the API: that they are there is told anyway.
         deliver.add_catch(announce, result_path=sfn.JsonPath.DISCARD)
@@ -77,17 +77,18 @@ class ProcessBatch(Construct):
 
         validate.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
         plan.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
-        fail.next(dropped)
         run.add_catch(close, errors=[sfn.Errors.TIMEOUT], result_path=sfn.JsonPath.DISCARD)
         run.next(close)
         close.next(harvest).next(finalize).next(dropped)
-        self.chain = validate.next(plan).next(
+        planned = (
             sfn.Choice(self, "Planned", state_name="Planned")
             .when(sfn.Condition.string_equals("$.plan.next", "run"), run)
             .when(sfn.Condition.string_equals("$.plan.next", "close"), close)
             .when(sfn.Condition.string_equals("$.plan.next", "announce"), dropped)
             .otherwise(sfn.Fail(self, "UnknownPlan", state_name="UnknownPlan", error="UnknownPlan"))
         )
+        fail.next(planned)  # it may find a batch that was planned after all
+        self.chain = validate.next(plan).next(planned)
 
     def _validate_input(self) -> sfn.Map:
         each = self._call("ValidateRange", "validate_range", BRIEF, payload="$")

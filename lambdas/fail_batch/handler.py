@@ -15,10 +15,11 @@ aws = Aws.from_environment()
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001
     logger.append_keys(batch_id=event["batch_id"])
-    fail_batch(
+    following = fail_batch(
         event["account_id"], event["batch_id"], clock=aws.clock, batches=aws.batches,
-        changes=aws.changes, reader=aws.reader, writer=aws.writer,
+        runs=aws.runs, changes=aws.changes, reader=aws.reader, writer=aws.writer,
     )  # fmt: skip
-    logger.error("the batch could not be validated", extra={"execution_input": event})
+    logger.error("a fault in validation", extra={"execution_input": event, "next": following})
+    return {"next": following}

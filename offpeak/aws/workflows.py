@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from offpeak.aws.errors import code_of, translated
-from offpeak.core.errors import TooLarge
+from offpeak.core.errors import TooLarge, Unavailable
 from offpeak.core.ports import PAYLOAD_BYTES_MAX
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+_FAILED = frozenset({"FAILED", "TIMED_OUT"})
 _ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
 
@@ -32,6 +33,25 @@ class StepFunctions:
             except ClientError as error:
                 if code_of(error) != "ExecutionAlreadyExists":
                     raise
+
+    def redrive(self, name: str, *, ended_before: float) -> bool:
+        arn = f"{self._state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        with translated(f"execution {name}"):
+            try:
+                found = self._client.describe_execution(executionArn=arn)
+                if found["status"] not in _FAILED or found["stopDate"].timestamp() >= ended_before:
+                    return False
+                if found.get("redriveStatus") == "NOT_REDRIVABLE":
+                    reason = found.get("redriveStatusReason", "it is too old")
+                    raise Unavailable(
+                        f"Execution {name} has failed and can't be redriven: {reason}"
+                    )
+                self._client.redrive_execution(executionArn=arn)
+            except ClientError as error:
+                if code_of(error) in {"ExecutionDoesNotExist", "ExecutionNotRedrivable"}:
+                    return False  # never started, or redriven by another a moment ago
+                raise
+        return True
 
     def answer(self, task_token: str, output: Mapping[str, Any]) -> None:
         with translated("waiting state"):

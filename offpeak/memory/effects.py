@@ -19,16 +19,25 @@ from offpeak.core.ports import (
 
 
 class MemoryWorkflows:
-    """`started` holds each execution's input by its name, `answers` each task token's first answer."""
+    """`started` holds each execution's input by its name, `answers` each task token's first answer; `failed` when an
+    execution failed for good, by its name."""
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
         self.started: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
+        self.failed: dict[str, float] = {}
 
     def start(self, name: str, payload: Mapping[str, Any]) -> None:
         with self._lock:
             self.started.setdefault(name, _as_json(payload))
+
+    def redrive(self, name: str, *, ended_before: float) -> bool:
+        with self._lock:
+            if self.failed.get(name, ended_before) >= ended_before:
+                return False
+            del self.failed[name]
+            return True
 
     def answer(self, task_token: str, output: Mapping[str, Any]) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """Ends a batch that could not be validated: `process_batch` comes here from its Catch.
 
 The fault is ours, unless somebody replaced or removed the input while it was read: a producer may do so in the drop
-folder.
+folder. It may have come after all was done: a planner whose answer got lost has planned. Such a batch goes on as it is.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import NotFound, StateConflict, Unavailable
 from offpeak.core.layout import batch_errors_key
-from offpeak.core.ports import Batches, Changes, Clock, Reader, Save, Writer
+from offpeak.core.ports import Batches, Changes, Clock, Reader, Runs, Save, Writer
 from offpeak.core.request_line import LineError
 from offpeak.core.usage import Counts
+from offpeak.steps.plan_shards import Next, settled_plan
 from offpeak.wire.batch_errors import encode_batch_errors
 
 COMMIT_ATTEMPTS = 5
@@ -28,19 +29,16 @@ REPLACED = LineError(
 
 
 def fail_batch(
-    account_id: str, batch_id: str, *, clock: Clock, batches: Batches, changes: Changes,
-    reader: Reader, writer: Writer,
-) -> None:  # fmt: skip
-    """The batch is `failed`, or `cancelled` when that was asked for. One that has ended stays as it is.
-
-    Raises StateConflict for a batch that was planned: its lines may have run.
-    """
+    account_id: str, batch_id: str, *, clock: Clock, batches: Batches, runs: Runs,
+    changes: Changes, reader: Reader, writer: Writer,
+) -> Next:  # fmt: skip
+    """What `process_batch` does next. The batch is `failed`, or `cancelled` when that was asked for; one that has ended
+    or was planned stays as it is."""
     for _ in range(COMMIT_ATTEMPTS):
         batch = batches.get(account_id, batch_id)
-        if batch.is_terminal:
-            return
-        if batch.in_progress_at is not None:
-            raise StateConflict(f"Batch {batch.id} was planned; it can't fail any more.")
+        settled = settled_plan(batch, runs)
+        if settled:
+            return settled
         # The errors first: a batch that is seen to have failed says why.
         error = ERROR if _is_there(batch, reader) else REPLACED
         writer.put(batch_errors_key(batch_id), encode_batch_errors([error], 1), "application/json")
@@ -48,7 +46,7 @@ def fail_batch(
             changes.commit(Save(_ended(batch, int(clock.now()))))
         except StateConflict:
             continue
-        return
+        return "announce"
     raise Unavailable(f"Batch {batch_id} changed {COMMIT_ATTEMPTS} times while it was ended.")
 
 

@@ -73,7 +73,7 @@ def plan_shards(
 ) -> Next:  # fmt: skip
     """What `process_batch` does next: release the runs, close a batch that has none to run, or tell of its failure."""
     batch = batches.get(account_id, batch_id)
-    settled = _settled(batch, runs)
+    settled = settled_plan(batch, runs)
     if settled:
         return settled
     found = MergedReports(batch, ranges, reader)
@@ -90,20 +90,20 @@ def plan_shards(
         writer.put(batch_errors_key(batch_id), body, "application/json")
     for _ in range(COMMIT_ATTEMPTS):
         batch = batches.get(account_id, batch_id)
-        settled = _settled(batch, runs)
+        settled = settled_plan(batch, runs)
         if settled:
             return settled
         try:
             changes.commit(*_settle(batch, verdict, int(clock.now())))
         except StateConflict:
             continue
-    settled = _settled(batches.get(account_id, batch_id), runs)
+    settled = settled_plan(batches.get(account_id, batch_id), runs)
     if settled:
         return settled
     raise Unavailable(f"Batch {batch_id} changed {COMMIT_ATTEMPTS} times while it was planned.")
 
 
-def _settled(batch: Batch, runs: Runs) -> Next | None:
+def settled_plan(batch: Batch, runs: Runs) -> Next | None:
     """What an earlier planning of this batch led to, if there was one."""
     if batch.is_terminal:
         return "announce"

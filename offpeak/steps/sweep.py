@@ -3,6 +3,7 @@
 What may be lost, and what finds it:
     an execution never started          a batch that was not planned minutes after its creation, a gathering's that
                                         nobody released
+    an execution that failed for good   a batch that waits for it: unplanned, unreleased, ended, or finalizing
     the end of a completion window      a batch past `expires_at`
     a cancel that died half way         a batch that is cancelling, its runs not closing
     a worker that doesn't flush         a closing run past `close_by`
@@ -37,6 +38,8 @@ SWEEP_SECONDS = 60
 BATCHES_MAX = 500
 SHARDS_MAX = 500
 """What one sweep looks at. Where there is more, the next one goes on."""
+REDRIVE_SECONDS = 900
+"""How long a failed execution, and a batch that may wait for one, is left alone: its cause may take time to mend."""
 START_SECONDS = 120
 """How long a batch may take to be planned before its execution is started again, which does nothing where it runs."""
 
@@ -45,11 +48,12 @@ _AT_WORK = (ShardStatus.DISPATCHED, ShardStatus.CLAIMED)
 
 @dataclass(slots=True)
 class Swept:
-    """What one sweep did: batches looked at, executions started, runs that were closing, endings answered (again),
-    shards taken back, pools asked for, failures."""
+    """What one sweep did: batches looked at, executions started and redriven, runs that were closing, endings answered
+    (again), shards taken back, pools asked for, failures."""
 
     batches: int = 0
     started: int = 0
+    redriven: int = 0
     closing: int = 0
     ended: int = 0
     lost_shards: int = 0
@@ -126,9 +130,9 @@ class _Sweeper:
         if waits and batch.created_at + START_SECONDS <= self.now:
             self._workflows.start(batch.id, workflow_input(batch))
             self.swept.started += 1
-        if batch.in_progress_at is None:
-            return
-        if batch.finalizing_at is not None:
+        if self._waits_long(batch):
+            self._redrive(batch)
+        if batch.in_progress_at is None or batch.finalizing_at is not None:
             return  # its execution is at it
         reason = reason_to_close(batch, self.now)
         if reason is not None:
@@ -137,7 +141,21 @@ class _Sweeper:
                 changes=self._changes,
             )  # fmt: skip
             self.swept.closing += len(closing)
-        self._check_ending(batch.account_id, batch.id)
+        if self._check_ending(batch.account_id, batch.id):
+            self._redrive(batch)
+
+    def _waits_long(self, batch: Batch) -> bool:
+        """Whether its execution should have taken its next step a while ago. With a token, others take the next one."""
+        since = batch.finalizing_at
+        if since is None and not batch.task_tokens:
+            since = batch.in_progress_at or batch.created_at
+        return since is not None and since + REDRIVE_SECONDS <= self.now
+
+    def _redrive(self, batch: Batch) -> None:
+        """Its execution, if that has failed for good a while ago. It goes on where it stood."""
+        if self._workflows.redrive(batch.id, ended_before=self.now - REDRIVE_SECONDS):
+            logger.warning("batch %s: its execution had failed and was redriven", batch.id)
+            self.swept.redriven += 1
 
     def _take_back(self, found: Shard, model: Model) -> None:
         """A worker that held the shard has failed it. One that was never claimed was not the shard's fault: lost on
@@ -161,8 +179,10 @@ class _Sweeper:
             if not moved.is_open:
                 self._check_ending(moved.account_id, moved.batch_id)
 
-    def _check_ending(self, account_id: str, batch_id: str) -> None:
-        self.swept.ended += check_ending(
+    def _check_ending(self, account_id: str, batch_id: str) -> bool:
+        ended = check_ending(
             account_id, batch_id, batches=self._batches, runs=self._runs,
             workflows=self._workflows,
         )  # fmt: skip
+        self.swept.ended += ended
+        return ended

@@ -34,6 +34,13 @@ def test_a_waiting_state_gets_its_first_answer(world: World) -> None:
     assert world.answer_to(name, token) == {"outcome": "ended"}
 
 
+def test_an_execution_that_runs_or_is_not_known_is_not_redriven(world: World) -> None:
+    name = rows.fresh(BATCH)
+    world.wait_for_token(name)
+    assert not world.ports.workflows.redrive(name, ended_before=2**40)
+    assert not world.ports.workflows.redrive(rows.fresh(BATCH), ended_before=2**40)
+
+
 def test_a_token_nobody_waits_on_counts_as_answered(world: World) -> None:
     world.ports.workflows.answer(f"no token at all {rows.fresh(BATCH)}", {"outcome": "ended"})
 

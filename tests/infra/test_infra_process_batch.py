@@ -161,6 +161,7 @@ def test_nothing_but_the_plan_and_the_harvest_is_kept_in_a_states_data(
     }
     assert kept == {
         "PlanShards": ("$.plan", {"next.$": "$.Payload.next"}),
+        "FailBatch": ("$.plan", {"next.$": "$.Payload.next"}),
         "CloseBatch": ("$.closed", {"harvest.$": "$.Payload.harvest"}),
     }
 
@@ -185,7 +186,7 @@ def test_a_fault_before_any_work_fails_the_batch_and_announces_it(
         assert states[name]["Catch"] == [
             {"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "FailBatch"}
         ]
-    assert states["FailBatch"]["Next"] == "Dropped"
+    assert states["FailBatch"]["Next"] == "Planned"
 
 
 def test_results_that_cannot_be_delivered_are_announced_all_the_same(

@@ -28,6 +28,7 @@ REASONS = {
     "/work/cancelled/*": "a prefix of the bucket; pools are in the keys",
     "/work/groups/*": "a prefix of the bucket; ids are in the keys",
     ".Arn:*": "a function's versions, which Step Functions may be told to call (CDK's grant_invoke)",
+    "-process-batch:*": "the executions of our own state machine, which are named by batches",
     ":*": "the streams of a pool's own log group, which SageMaker names",
 }
 # Actions that AWS lets nobody narrow to a resource.
@@ -72,7 +73,7 @@ NEEDS = {
     "writer": _writes,
     "multipart": _writes,
     "presigner": lambda a: a.reads_objects and a.writes_objects,
-    "workflows": lambda a: a.starts_batches or a.answers_batches,
+    "workflows": lambda a: a.starts_batches or a.answers_batches or a.redrives_batches,
     "dispatches": lambda a: a.asks_dispatch,
     "drops": lambda a: a.puts_back_drops,
     "endpoints": lambda a: a.invokes_endpoints,
@@ -141,7 +142,7 @@ def test_every_reason_is_still_needed(prod: Synthesised) -> None:
 
 def test_streams_are_the_only_bare_wildcards_of_a_log_group(prod: Synthesised) -> None:
     for s in _statements(prod):
-        if s.resource.endswith(":*") and not s.resource.endswith(".Arn:*"):
+        if s.resource.endswith(":*") and not s.resource.endswith((".Arn:*", "-process-batch:*")):
             assert ":log-group:/aws/sagemaker/Endpoints/offpeak-prod-" in s.resource
 
 

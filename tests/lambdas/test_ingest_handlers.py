@@ -75,5 +75,6 @@ def test_a_file_is_validated_and_planned(
 
 def test_a_fault_fails_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     world = _world(_line("a"))
-    assert _handler("fail_batch", world, monkeypatch).handler(BATCH, Context()) is None
+    answer = _handler("fail_batch", world, monkeypatch).handler(BATCH, Context())
+    assert answer == {"next": "announce"}
     assert world.batches.get("acct_1", "batch_1").status is BatchStatus.FAILED

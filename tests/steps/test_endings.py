@@ -14,8 +14,9 @@ from offpeak.core.shard import ShardStatus
 from offpeak.steps import sweep as sweep_module
 from offpeak.steps.announce_batch import announce_batch
 from offpeak.steps.cancel_batch import cancel_batch
+from offpeak.steps.close_batch import close_batch
 from offpeak.steps.close_runs import GRACE_SECONDS
-from offpeak.steps.sweep import Swept, sweep
+from offpeak.steps.sweep import REDRIVE_SECONDS, Swept, sweep
 from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward
 
 
@@ -145,6 +146,57 @@ def test_the_last_failure_of_the_last_shard_ends_the_batch_from_the_sweep() -> N
     swept(ward)
     assert ward.shard().engine_failed
     assert TOKEN in ward.workflows.answers
+
+
+def test_a_failed_execution_whose_batch_waits_for_it_is_redriven_after_a_quarter_of_an_hour() -> (
+    None
+):
+    ward = Ward(lines=4)
+    ward.release()
+    ward.run_all()
+    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.clock.advance(REDRIVE_SECONDS)
+    assert swept(ward).redriven == 0
+    ward.clock.advance(1)
+    assert swept(ward).redriven == 1
+    assert swept(ward).redriven == 0  # it runs
+
+
+def test_an_execution_that_failed_before_the_runs_were_released_is_redriven(ward: Ward) -> None:
+    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.clock.advance(REDRIVE_SECONDS + 1)
+    assert swept(ward).redriven == 1
+
+
+def test_an_execution_that_failed_while_finalizing_is_redriven() -> None:
+    ward = Ward(lines=4)
+    ward.release()
+    ward.run_all()
+    ward.call(close_batch, ACCOUNT, BATCH)
+    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.clock.advance(REDRIVE_SECONDS + 1)
+    assert swept(ward).redriven == 1
+
+
+def test_an_execution_that_failed_before_the_plan_is_redriven(ward: Ward) -> None:
+    unplanned = replace(ward.batch, status=BatchStatus.VALIDATING, in_progress_at=None)
+    ward.changes.commit(Save(unplanned))
+    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.clock.advance(REDRIVE_SECONDS + 1)
+    found = swept(ward)
+    assert (found.started, found.redriven) == (1, 1)
+
+
+def test_an_execution_that_cannot_be_redriven_is_told_and_the_sweep_goes_on(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str, *, ended_before: float) -> bool:
+        raise Unavailable("It failed more than 14 days ago.")
+
+    monkeypatch.setattr(ward.workflows, "redrive", refuse)
+    ward.clock.advance(REDRIVE_SECONDS + 1)
+    found = swept(ward)
+    assert (found.batches, found.errors) == (1, 1)
 
 
 def test_dispatch_is_asked_for_where_there_is_work_and_only_there(ward: Ward) -> None:

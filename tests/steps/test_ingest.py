@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from offpeak.core.account import Account, Limits
 from offpeak.core.batch import Batch, BatchStatus, OnInvalid
 from offpeak.core.catalogue import Catalogue, Model
-from offpeak.core.errors import StateConflict
 from offpeak.core.layout import batch_errors_key, invalid_lines_key
 from offpeak.core.ports import Add, Save
 from offpeak.core.run import CloseReason, Run, RunStatus
@@ -458,16 +457,17 @@ def test_a_crash_while_manifests_are_written_leaves_no_rows_and_no_parts() -> No
 # ── a fault of ours ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _fail(ingest: Ingest) -> None:
-    fail_batch(
+def _fail(ingest: Ingest) -> str:
+    return fail_batch(
         "acct_1", "batch_1", clock=ingest.memory.clock, batches=ingest.memory.batches,
-        changes=ingest.memory.changes, reader=ingest.memory.reader, writer=ingest.memory.writer,
+        runs=ingest.memory.runs, changes=ingest.memory.changes, reader=ingest.memory.reader,
+        writer=ingest.memory.writer,
     )  # fmt: skip
 
 
 def test_a_batch_that_cannot_be_validated_fails_with_a_server_error() -> None:
     ingest = _ingest(_line("a"))
-    _fail(ingest)
+    assert _fail(ingest) == "announce"
     before = ingest.batch
     assert before.status is BatchStatus.FAILED
     (error,) = ingest.errors()
@@ -483,11 +483,10 @@ def test_a_cancelling_batch_that_cannot_be_validated_is_cancelled() -> None:
     assert ingest.batch.status is BatchStatus.CANCELLED
 
 
-def test_a_planned_batch_is_not_failed() -> None:
+def test_a_batch_that_was_planned_after_all_goes_on_as_planned() -> None:
     ingest = _ingest(_line("a"))
     ingest.run()
-    with pytest.raises(StateConflict):
-        _fail(ingest)
+    assert _fail(ingest) == "run"
     assert ingest.batch.status is BatchStatus.IN_PROGRESS
 
 
@@ -521,3 +520,11 @@ def test_another_models_tokens_leave_room() -> None:
     ingest = _ingest(b"\n".join(map(_line, "abcd")), limits=Limits(enqueued_tokens_max=1_000))
     _neighbour(ingest, two=1_000)
     assert ingest.run() == "run"
+
+
+def test_a_planned_batch_that_is_being_cancelled_goes_on_to_its_close() -> None:
+    ingest = _ingest(_line("a"))
+    _cancel(ingest)
+    ingest.run()
+    assert _fail(ingest) == "close"
+    assert ingest.batch.status is BatchStatus.CANCELLING

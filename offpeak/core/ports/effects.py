@@ -16,6 +16,14 @@ class Workflows(Protocol):
         """Starts `process_batch` once per name: a second start of the same name does nothing."""
         ...
 
+    def redrive(self, name: str, *, ended_before: float) -> bool:
+        """Whether an execution that failed for good before this time was set going again, at the state that failed.
+
+        One that runs, has succeeded or was stopped by hand is left as it is, and so is a name that isn't known. Raises
+        Unavailable for one that can't be set going any more (after 14 days).
+        """
+        ...
+
     def answer(self, task_token: str, output: Mapping[str, Any]) -> None:
         """Answers a waiting state. One that was answered or has timed out counts as answered."""
         ...
