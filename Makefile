@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests snapshots lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -46,6 +46,9 @@ api-table: setup ## the table of routes in docs/api.md anew, from the routes
 
 bench-small-batch: setup ## how long a batch of 10 lines takes with the echo engine; the last line is JSON
 	@$(BIN)/python -m benchmarks.small_batch
+
+snapshots: setup ## the templates of every stage anew, for the reviewer's diff; and what an idle stage costs
+	$(BIN)/python -m tests.infra.snapshots
 
 setup: .venv/.ready $(VENVS)/emulator/.ready ## .venv, and the emulator's own
 

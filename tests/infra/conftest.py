@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from app import ROOT
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue, parse_catalogue
+from tests.infra.snapshots import empty_bundles
 from tests.infra.synthesised import Synthesised, synthesise
 
 POOLS = ("qwen2-5-7b-instruct", "phi-4", "qwen3-embedding-0-6b")
@@ -27,17 +26,7 @@ def catalogue(every_model: Catalogue) -> Catalogue:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    folder = tmp_path_factory.mktemp("bundles")
-    files = {
-        "code": "offpeak/__init__.py",
-        "layer": "python/some_dependency.py",
-        "container": "containers/vllm/Dockerfile",
-    }
-    for kind, name in files.items():
-        path: Path = folder / kind / name
-        path.parent.mkdir(parents=True)
-        path.touch()
-    return Bundles(**{kind: folder / kind for kind in files})
+    return empty_bundles(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,6 @@ from offpeak.core.catalogue import Catalogue
 from offpeak.steps.deliver_callbacks import LEASE_SECONDS
 from tests.infra.synthesised import Synthesised
 
-ENVIRONMENT_BYTES_MAX = 4_096
-# A reference is shorter than what it stands for: the longest name it may have.
-NAME_BYTES_MAX = 128
-
 
 def _functions(stage: Synthesised, part: str) -> Mapping[str, Mapping[str, Any]]:
     found = stage.templates[part].find_resources("AWS::Lambda::Function").values()
@@ -61,17 +57,6 @@ def test_a_function_knows_the_addresses_of_what_it_may_touch_and_no_others(
     }
     dispatch = functions["offpeak-local-dispatch-shards"]["Environment"]["Variables"]
     assert dispatch["OFFPEAK_ENDPOINT_PREFIX"] == "offpeak-local-"
-
-
-def test_environments_are_within_lambdas_limit(prod: Synthesised) -> None:
-    for part in ("lifecycle", "api"):
-        for name, function in _functions(prod, part).items():
-            variables = function["Environment"]["Variables"]
-            size = sum(
-                len(key) + (len(value) if isinstance(value, str) else NAME_BYTES_MAX)
-                for key, value in variables.items()
-            )
-            assert size < ENVIRONMENT_BYTES_MAX, name
 
 
 def test_one_dispatcher_at_a_time_serves_a_pool(local: Synthesised) -> None:

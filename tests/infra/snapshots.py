@@ -1,0 +1,103 @@
+"""The templates of every stage as files that a reviewer can read in a diff. `make snapshots` writes them anew.
+
+    python -m tests.infra.snapshots [FOLDER]
+
+One file a stack, in YAML, without what changes by itself: hashes of assets. A few inference stacks stand for all.
+With the default folder it also writes docs/deploy.md's table of what an idle stage costs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app import ROOT
+from infra.bundles import Bundles
+from infra.stage import Stage
+from offpeak.core.catalogue import Catalogue, parse_catalogue
+from tests.infra.idle_cost import put_into
+from tests.infra.synthesised import STAGES, synthesise
+
+FOLDER = ROOT / "tests/infra/snapshots"
+DEPLOY_GUIDE = ROOT / "docs/deploy.md"
+# One instance type from the hub; embeddings.
+POOLS = ("phi-4", "qwen3-embedding-0-6b")
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def make_snapshots(bundles: Bundles) -> Mapping[str, str]:
+    """File name → text, for every stage and stack."""
+    return {
+        f"{name}/{part}.yaml": text
+        for name, stage in STAGES.items()
+        for part, text in render_stage(stage, bundles).items()
+    }
+
+
+def render_stage(stage: Stage, bundles: Bundles) -> Mapping[str, str]:
+    templates = synthesise(stage, bundles, representative()).templates
+    return {part: render(template.to_json()) for part, template in templates.items()}
+
+
+def representative() -> Catalogue:
+    """The few models that stand for all. Raises LookupError when one of them has left the catalogue."""
+    models = {m.pool: m for m in parse_catalogue((ROOT / "models.toml").read_text()).models}
+    if missing := sorted(set(POOLS) - set(models)):
+        raise LookupError(
+            f"models.toml has no pool {', '.join(missing)}; name another in {__file__}."
+        )
+    return Catalogue(tuple(models[pool] for pool in POOLS))
+
+
+def render(template: Mapping[str, Any]) -> str:
+    text = yaml.dump(dict(template), Dumper=_Plain, sort_keys=True, width=120, allow_unicode=True)
+    return _HASH.sub("<asset>", text)
+
+
+def empty_bundles(folder: Path) -> Bundles:
+    """As good as empty: what is in them is not a template's affair."""
+    files = {
+        "code": "offpeak/__init__.py",
+        "layer": "python/some_dependency.py",
+        "container": "containers/vllm/Dockerfile",
+    }
+    for kind, name in files.items():
+        path = folder / kind / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return Bundles(**{kind: folder / kind for kind in files})
+
+
+def write(folder: Path, bundles: Bundles) -> None:
+    made = make_snapshots(bundles)
+    for old in folder.rglob("*.yaml"):
+        if old.relative_to(folder).as_posix() not in made:
+            old.unlink()
+    for name, text in made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        bundles = empty_bundles(Path(scratch))
+        if len(sys.argv) > 1:
+            write(Path(sys.argv[1]), bundles)
+            return
+        write(FOLDER, bundles)
+        DEPLOY_GUIDE.write_text(put_into(DEPLOY_GUIDE.read_text(), bundles, representative()))
+
+
+if __name__ == "__main__":
+    main()
