@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import Aws
+from aws_cdk import Aws, RemovalPolicy
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.access import WORKER_ACCESS, Resources, environment, grant
 from infra.scaling import Scaling
+from infra.stage import Stage
 from offpeak.core.catalogue import Model
 
 VARIANT = "AllTraffic"
@@ -97,6 +99,7 @@ class Pool(Construct):
             retain_all_variant_properties=True,
             deployment_config=_safe_update(model),
         )
+        endpoint.node.add_dependency(self._log_group(name, resources.stage))
         Scaling(
             self,
             "Scaling",
@@ -104,6 +107,16 @@ class Pool(Construct):
             stage=resources.stage,
             endpoint=endpoint,
             variant=VARIANT,
+        )
+
+    def _log_group(self, name: str, stage: Stage) -> logs.LogGroup:
+        """SageMaker would make this group itself, and keep it for ever."""
+        return logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/sagemaker/Endpoints/{name}",
+            retention=stage.log_retention,
+            removal_policy=RemovalPolicy.DESTROY,
         )
 
     def _role(

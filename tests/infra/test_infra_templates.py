@@ -62,6 +62,15 @@ def test_every_log_group_forgets(stage: Synthesised) -> None:
             assert group["Properties"]["RetentionInDays"], (part, name)
 
 
+def test_the_log_of_an_endpoint_is_there_before_sagemaker_would_make_it(prod: Synthesised) -> None:
+    for part, template in prod.inference.items():
+        [(name, group)] = template.find_resources("AWS::Logs::LogGroup").items()
+        [endpoint] = template.find_resources("AWS::SageMaker::Endpoint").values()
+        endpoint_name = endpoint["Properties"]["EndpointName"]
+        assert group["Properties"]["LogGroupName"] == f"/aws/sagemaker/Endpoints/{endpoint_name}"
+        assert name in endpoint["DependsOn"], part
+
+
 def test_api_gateways_own_log_is_ours_to_forget(prod: Synthesised) -> None:
     template = prod.json("api")["Resources"]
     [name] = [
