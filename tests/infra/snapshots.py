@@ -26,8 +26,8 @@ from tests.infra.synthesised import STAGES, synthesise
 
 FOLDER = ROOT / "tests/infra/snapshots"
 DEPLOY_GUIDE = ROOT / "docs/deploy.md"
-# One instance type from the hub; embeddings.
-POOLS = ("phi-4", "qwen3-embedding-0-6b")
+# One GPU; several, with tensor parallelism; embeddings.
+POOLS = ("phi-4", "llama-3-3-70b-instruct", "qwen3-embedding-0-6b")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
