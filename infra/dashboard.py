@@ -13,6 +13,7 @@ from infra.access import Resources
 from infra.alarms import NAMESPACE
 
 COLUMNS = 24
+WIDGET_ALARMS_MAX = 100  # that CloudWatch shows in one widget
 _HEIGHT = 6
 _MINUTE = Duration.minutes(1)
 _FIVE = Duration.minutes(5)
@@ -39,11 +40,7 @@ class Dashboard(Construct):
             dashboard_name=f"offpeak-{stage.name}",
             default_interval=Duration.hours(12),
             widgets=[
-                [
-                    cloudwatch.AlarmStatusWidget(
-                        alarms=list(alarms), title="Alarms", width=COLUMNS, height=_HEIGHT,
-                    )
-                ],
+                _statuses(alarms),
                 _row(
                     _graph("Shards that wait or hold an instance", _pools("WaitingShards", in_stage, "Maximum")),
                     _graph("Least slack, s", _pools("LeastSlackSeconds", in_stage, "Minimum")),
@@ -83,6 +80,16 @@ class Dashboard(Construct):
                 ),
             ],
         )  # fmt: skip
+
+
+def _statuses(alarms: Sequence[cloudwatch.Alarm]) -> list[cloudwatch.IWidget]:
+    parts = [alarms[i : i + WIDGET_ALARMS_MAX] for i in range(0, len(alarms), WIDGET_ALARMS_MAX)]
+    return [
+        cloudwatch.AlarmStatusWidget(
+            alarms=list(part), title="Alarms", width=COLUMNS, height=_HEIGHT
+        )
+        for part in parts
+    ]
 
 
 def _row(*widgets: cloudwatch.GraphWidget) -> list[cloudwatch.IWidget]:

@@ -15,6 +15,7 @@ from infra.access import ACCESS
 from infra.alarms import KINDS
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue
+from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import STAGES, Synthesised, synthesise
 
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
@@ -162,6 +163,10 @@ def test_a_topic_of_the_teams_own_is_told_instead(bundles: Bundles, catalogue: C
     synthesised = synthesise(stage, bundles, catalogue)
     assert not synthesised.templates["monitoring"].find_resources("AWS::SNS::Topic")
     assert {a["AlarmActions"][0] for a in _alarms(synthesised).values()} == {arn}
+
+
+def test_the_richest_monitoring_breaks_no_rule_of_cloudformation(generous: Synthesised) -> None:
+    assert find_faults(generous.json("monitoring")) == []
 
 
 def test_monitoring_refers_to_no_other_stack(generous: Synthesised) -> None:

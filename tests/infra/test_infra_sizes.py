@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app import ROOT
-from infra.bundles import make_bundles
-from tests.infra.synthesised import Synthesised
+from infra.bundles import Bundles, make_bundles
+from offpeak.core.catalogue import Catalogue
+from tests.infra.synthesised import STAGES, Synthesised, synthesise
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 TEMPLATE_BYTES_MAX = 1_000_000
@@ -56,7 +58,14 @@ PSEUDO = {
 }
 
 
-@pytest.fixture(params=["prod", "dev", "local"])
+@pytest.fixture(scope="module")
+def everything(bundles: Bundles, every_model: Catalogue) -> Synthesised:
+    """The largest stage that there can be: every model, and all that monitoring can be told."""
+    rich = replace(STAGES["prod"], budget_usd_per_month=900, gpu_hours_per_day_max=48)
+    return synthesise(rich, bundles, every_model)
+
+
+@pytest.fixture(params=["everything", "dev", "local"])
 def stage(request: pytest.FixtureRequest) -> Synthesised:
     synthesised: Synthesised = request.getfixturevalue(request.param)
     return synthesised
@@ -162,3 +171,14 @@ def test_what_is_written_out_is_never_shorter_than_it_will_be() -> None:
         "Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":x:", {"Fn::GetAtt": ["A", "Arn"]}]]
     }
     assert re.fullmatch(r"arn:aws:x:x{160}", _written_out(joined))
+
+
+def test_no_widget_shows_more_alarms_than_cloudwatch_takes(everything: Synthesised) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html"""
+    alarms = list(_resources(everything, "AWS::CloudWatch::Alarm"))
+    [(_, dashboard)] = _resources(everything, "AWS::CloudWatch::Dashboard")
+    body = json.loads(_written_out(dashboard["DashboardBody"]))
+    shown = [len(w["properties"]["alarms"]) for w in body["widgets"] if w["type"] == "alarm"]
+    assert max(shown) <= 100
+    monitored = [name for name, _ in alarms if name.startswith("monitoring.")]
+    assert sum(shown) == len(monitored)

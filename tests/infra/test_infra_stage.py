@@ -11,6 +11,7 @@ from aws_cdk import aws_logs as logs
 from infra.bundles import Bundles
 from infra.stage import LOCAL, Stage, StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue
+from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import STAGES, synthesise
 
 ARN = "arn:aws:acm:eu-west-1:123456789012:certificate/0f"
@@ -121,6 +122,7 @@ def test_an_api_of_ones_own_name_tells_where_the_name_must_lead(
             "SecurityPolicy": "TLS_1_2",
         },
     )
+    assert find_faults(api.to_json(), ignore=["W3005"]) == []
     outputs = api.to_json()["Outputs"]
     assert outputs["BaseUrl"]["Value"] == "https://batches.example.com/"
     assert "RegionalDomainName" in str(outputs["DomainTarget"]["Value"])
