@@ -348,6 +348,7 @@ def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
     for statement in (
         *_rows(access, resources),
         *_objects(access, resources.bucket),
+        *_executions(access, resources),
         *_effects(access, resources),
         *_deliveries(access, resources),
     ):
@@ -401,15 +402,6 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
         yield _allow(["sqs:SendMessage"], resources.request_queue.queue_arn)
     if access.asks_groups:
         yield _allow(["sqs:SendMessage"], resources.group_queue.queue_arn)
-    if access.starts_batches:
-        yield _allow(["states:StartExecution"], resources.state_machine_arn)
-    if access.answers_batches:
-        # AWS knows by the token whose state waits; the emulator doesn't, and wants the right for all.
-        owner = "*" if resources.stage.emulated else resources.state_machine_arn
-        yield _allow(["states:SendTaskSuccess"], owner)
-    if access.redrives_batches:
-        rights = ["states:DescribeExecution", "states:RedriveExecution"]
-        yield _allow(rights, resources.executions_arn)
     if access.invokes_endpoints:
         names = [resources.stage.named(pool) for pool in resources.pools]
         yield _allow(
@@ -433,6 +425,18 @@ def _deliveries(access: Access, resources: Resources) -> Iterator[iam.PolicyStat
         yield _allow(["sqs:SendMessage"], resources.callback_queue.queue_arn)
     if access.signs:
         yield _allow(["secretsmanager:GetSecretValue"], resources.signing_secret.secret_arn)
+
+
+def _executions(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
+    if access.starts_batches:
+        yield _allow(["states:StartExecution"], resources.state_machine_arn)
+    if access.answers_batches:
+        # AWS knows by the token whose state waits; the emulator doesn't, and wants the right for all.
+        owner = "*" if resources.stage.emulated else resources.state_machine_arn
+        yield _allow(["states:SendTaskSuccess"], owner)
+    if access.redrives_batches:
+        rights = ["states:DescribeExecution", "states:RedriveExecution"]
+        yield _allow(rights, resources.executions_arn)
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:
