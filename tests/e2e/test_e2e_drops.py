@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from offpeak.local.cloud import LocalCloud
 from tests.e2e.caller import Caller
+from tests.e2e.command import offpeak
 from tests.e2e.drop_folder import Folder, folder_of
 from tests.e2e.lines import MODEL, assert_each_once_in_input_order, chat_lines, jsonl
 
@@ -148,3 +150,27 @@ def test_what_can_be_no_batch_says_why_and_starts_none(folder: Folder, caller: C
     lost = stranger.until_final("lost")
     assert (lost["status"], lost["error"]["code"]) == ("refused", "unknown_account")
     assert len(batches(caller)) == 2
+
+
+def test_the_command_line_drops_a_file_and_names_its_results(
+    cloud: LocalCloud, caller: Caller, folder: Folder, tmp_path: Path
+) -> None:
+    lines = chat_lines(3)
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(jsonl(lines))
+    done = offpeak(
+        "drop", path, "--account", caller.account_id, "--option", "completion-window=3h", "--watch",
+        "--stage", "local", environment=cloud.environment, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"s3://{folder.bucket}/{folder.key('mine.output.jsonl')}\n"
+    assert "completed: All 3 requests are done." in done.stderr
+    assert folder.until_final("mine")["batch"]["completion_window"] == "3h"
+    assert_each_once_in_input_order(lines, folder.results("mine.output.jsonl"))
+
+    wrong = offpeak(
+        "drop", path, "--account", "nobody", "--stage", "local", environment=cloud.environment,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "no account 'nobody'" in wrong.stderr

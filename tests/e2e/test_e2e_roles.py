@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tests.e2e.deployment import (
     make_caller,
     measured_pools,
 )
+from tests.e2e.drop_folder import folder_of
 from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import (
     assert_each_once_in_input_order,
@@ -78,6 +80,28 @@ def test_bad_lines_are_skipped_and_a_batch_expires(guarded: LocalCloud) -> None:
     errors = parse(client.files.content(ended.error_file_id).text)
     assert ids(output) == ids(lines[:10])
     assert [error["error"]["code"] for error in errors] == ["invalid_json_line", "batch_expired"]
+
+
+def test_dropped_files_run_with_results_beside_them(guarded: LocalCloud) -> None:
+    """A plain one and a packed one, one that is broken, and one that is put again with other bytes."""
+    folder = folder_of(guarded, make_caller(guarded, connect(guarded), "drops"))
+    lines = chat_lines(5)
+    folder.put("plain.jsonl", b"[]\n" + jsonl(lines), **{"on-invalid": "skip"})
+    folder.put("packed.jsonl.gz", gzip.compress(jsonl(lines)))
+    folder.put("broken.jsonl", b"[]\n")
+    folder.put("torn.jsonl.gz", b"torn")
+    for name in ("plain", "packed"):
+        assert folder.until_final(name)["status"] == "completed"
+        assert_each_once_in_input_order(lines, folder.results(f"{name}.output.jsonl"))
+    assert len(folder.results("plain.errors.jsonl")) == 1
+    for name in ("broken", "torn"):
+        assert folder.until_final(name)["status"] == "failed"
+    call_function(guarded, "show-drops", {})
+    before = folder.until_final("plain")
+    folder.put("plain.jsonl", jsonl(lines[:2]))
+    folder.until("plain", lambda status: status["final"] and status["input"] != before["input"])
+    assert_each_once_in_input_order(lines[:2], folder.results("plain.output.jsonl"))
+    assert folder.read("plain.errors.jsonl") is None
 
 
 def test_large_results_are_joined_and_a_file_goes_with_its_bytes(guarded: LocalCloud) -> None:
