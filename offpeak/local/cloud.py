@@ -46,6 +46,7 @@ TINY_MODEL = ROOT / ".offpeak/tiny-model"
 STAGE = "local"
 ACCOUNT = "default"
 START_SECONDS_MAX = 30.0
+COLD_SECONDS_MAX = 180.0
 WORKERS_SECONDS_MAX = 900.0
 MODEL_SECONDS_MAX = 300.0
 INFERENCE = f"offpeak-{STAGE}-inference-"
@@ -320,15 +321,21 @@ class LocalCloud:
         process.wait_until(lambda: answers(port), START_SECONDS_MAX)
 
     def _wait_for_api(self) -> None:
-        """One request that goes all the way, so that the first caller doesn't wait for a cold start."""
-        answer = self._http.get(
-            f"{self.base_url}/v1/models", headers={"Authorization": f"Bearer {self.api_key}"}
-        )
-        if not answer.is_success:
-            raise ProcessFailed(
-                f"The API answers {answer.status_code}: {answer.text}\n"
-                f"See {self._folder / 'emulator'}."
+        """Asks until a request goes all the way, so that the first caller doesn't wait for a cold start. On a machine
+        that is busy the gateway may give up on the first."""
+        give_up_at = time.monotonic() + COLD_SECONDS_MAX
+        while True:
+            answer = self._http.get(
+                f"{self.base_url}/v1/models", headers={"Authorization": f"Bearer {self.api_key}"}
             )
+            if answer.is_success:
+                return
+            if answer.status_code < 500 or time.monotonic() > give_up_at:
+                raise ProcessFailed(
+                    f"The API answers {answer.status_code}: {answer.text}\n"
+                    f"See {self._folder / 'emulator'}."
+                )
+            time.sleep(0.5)
 
 
 def _offer(
