@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,9 +40,10 @@ def drop(
     metadata = dict(_pair(text) for text in option or ())
     with deployment(stage, "accounts") as aws:
         owner = named_account(aws, account or DEFAULT_ACCOUNT)
-        s3 = boto3.client("s3")
-        number = boto3.client("sts").get_caller_identity()["Account"]
-        bucket = f"offpeak-{stage}-{number}-{s3.meta.region_name}"
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        number = session.client("sts").get_caller_identity()["Account"]
+        bucket = f"offpeak-{stage}-{number}-{session.region_name}"
+        s3 = session.client("s3")
         source = DropSource(key=f"drop/{owner.id}/{file.name}", etag="")
         if account_of(source.key) is None:
             raise UsageError(f"{file.name}: the drop folder takes name.jsonl and name.jsonl.gz.")

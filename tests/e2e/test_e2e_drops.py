@@ -164,7 +164,7 @@ def test_the_command_line_drops_a_file_and_names_its_results(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"s3://{folder.bucket}/{folder.key('mine.output.jsonl')}\n"
-    assert "completed: All 3 requests are done." in done.stderr
+    assert "completed: 3 of 3 requests are done." in done.stderr
     assert folder.until_final("mine")["batch"]["completion_window"] == "3h"
     assert_each_once_in_input_order(lines, folder.results("mine.output.jsonl"))
 
