@@ -174,12 +174,13 @@ ACCESS: Mapping[str, Access] = {
     ),
     "complete_shard": Access(
         reads=("batches", "runs", "shards"),
-        writes=("runs", "shards"),
+        writes=("runs", "shards", "deliveries"),
         updates=("requests",),  # a gathering's results go to the requests they answer
         reads_objects=("work/",),
         asks_dispatch=True,
         asks_groups=True,
         answers_batches=True,
+        asks_callbacks=True,  # of what was sent with one
     ),
     "close_batch": Access(
         reads=("batches", "runs", "shards"),
@@ -193,11 +194,12 @@ ACCESS: Mapping[str, Access] = {
     ),
     "finalize_batch": Access(
         reads=("batches", "runs", "shards"),
-        writes=("files", "batches", "shards"),
+        writes=("files", "batches", "shards", "deliveries"),
         updates=("requests",),  # what no notice has routed
         reads_objects=("work/", "results/"),
         writes_objects=("results/",),
         asks_groups=True,
+        asks_callbacks=True,  # of what was sent with one
     ),
     "announce_batch": Access(
         reads=("files", "batches"),
@@ -228,10 +230,11 @@ ACCESS: Mapping[str, Access] = {
     ),
     "finalize_group": Access(
         reads=("requests", "groups"),
-        writes=("groups",),
+        writes=("groups", "deliveries"),
         updates=("requests",),
         reads_objects=("work/",),
         writes_objects=("work/",),
+        asks_callbacks=True,  # of what was sent with one
     ),
     "sweep_requests": Access(
         reads=("requests", "groups", "gatherings"),

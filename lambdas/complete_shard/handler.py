@@ -38,6 +38,7 @@ def complete(body: str) -> None:
         notice, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, batches=aws.batches,
         runs=aws.runs, shards=aws.shards, changes=aws.changes, workflows=aws.workflows,
         dispatches=aws.dispatches, requests=aws.requests, group_checks=aws.group_checks,
+        callbacks=aws.callbacks,
     )  # fmt: skip
     status = moved.status if moved else "unchanged"
     logger.info("noticed", extra={**asdict(notice), "status": status})

@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
             group = finalize_group(
                 account_id, group_id, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader,
                 writer=aws.writer, multipart=aws.multipart, changes=aws.changes,
-                requests=aws.requests, groups=aws.groups,
+                requests=aws.requests, groups=aws.groups, callbacks=aws.callbacks,
             )  # fmt: skip
             logger.info("looked", extra={"group_id": group_id, "status": group.status})
         except Exception:

@@ -12,8 +12,9 @@ from secrets import token_hex
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import StateConflict
 from offpeak.core.layout import cancelled_prefix
-from offpeak.core.ports import Clock, GroupChecks, Requests, Verdict, Writer
+from offpeak.core.ports import Callbacks, Changes, Clock, GroupChecks, Requests, Verdict, Writer
 from offpeak.core.request import Request, RequestEnding, RequestStatus
+from offpeak.steps.tell_ending import tell_request
 from offpeak.wire.cancelled import by_hour, encode_ids
 
 CANCELLED = "request_cancelled"
@@ -21,7 +22,7 @@ CANCELLED = "request_cancelled"
 
 def cancel_request(
     account_id: str, request_id: str, *, clock: Clock, catalogue: Catalogue, writer: Writer,
-    requests: Requests, group_checks: GroupChecks,
+    changes: Changes, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
 ) -> Request:  # fmt: skip
     """The request, cancelled now or before. Raises NotFound, and StateConflict when it has ended otherwise."""
     request = requests.get(account_id, request_id)
@@ -34,6 +35,7 @@ def cancel_request(
             f"Request {request_id} has ended: it is {ended.status}.", code=f"request_{ended.status}"
         )
     tell_workers([ended], catalogue=catalogue, writer=writer)
+    tell_request(ended, clock=clock, changes=changes, callbacks=callbacks)
     if ended.group_id is not None:
         group_checks.ask(account_id, ended.group_id)
     return ended

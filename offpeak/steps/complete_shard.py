@@ -15,6 +15,7 @@ from offpeak.core.invocation import Outcome, ShardReport
 from offpeak.core.layout import shard_prefix
 from offpeak.core.ports import (
     Batches,
+    Callbacks,
     Changes,
     Clock,
     Dispatches,
@@ -41,7 +42,7 @@ REPORT_BYTES_MAX = 4_000_000
 def complete_shard(
     notice: InvocationNotice, *, clock: Clock, catalogue: Catalogue, reader: Reader,
     batches: Batches, runs: Runs, shards: Shards, changes: Changes, workflows: Workflows,
-    dispatches: Dispatches, requests: Requests, group_checks: GroupChecks,
+    dispatches: Dispatches, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
 ) -> Shard | None:  # fmt: skip
     """The shard as it was moved, or None when the notice changed nothing."""
     try:
@@ -63,7 +64,7 @@ def complete_shard(
         # Before the ending is checked: finalising routes what nobody has, and two at once would pay twice.
         route_results(
             moved or found, clock=clock, reader=reader, changes=changes, shards=shards,
-            requests=requests, group_checks=group_checks,
+            requests=requests, group_checks=group_checks, callbacks=callbacks,
         )  # fmt: skip
     check_ending(found.account_id, found.batch_id, batches=batches, runs=runs, workflows=workflows)
     return moved

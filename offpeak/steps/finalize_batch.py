@@ -22,6 +22,7 @@ from offpeak.core.ports import (
     PARTS_MAX,
     Add,
     Batches,
+    Callbacks,
     Changes,
     Clock,
     GroupChecks,
@@ -50,7 +51,7 @@ Kind = Literal["output", "error"]
 def finalize_batch(
     account_id: str, batch_id: str, *, clock: Clock, reader: Reader, writer: Writer,
     multipart: Multipart, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
-    requests: Requests, group_checks: GroupChecks,
+    requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
 ) -> Batch:  # fmt: skip
     """The batch, ended. Raises StateConflict (code `batch_incomplete`) when its results don't add up to its plan."""
     batch = batches.get(account_id, batch_id)
@@ -63,7 +64,7 @@ def finalize_batch(
         for shard in done:
             route_results(
                 shard, clock=clock, reader=reader, changes=changes, shards=shards,
-                requests=requests, group_checks=group_checks,
+                requests=requests, group_checks=group_checks, callbacks=callbacks,
             )  # fmt: skip
         return _commit(_ended_without_files(batch, of_batch, done, clock), [], batches, changes)
     results = _Results(batch, done, reader, writer, multipart)

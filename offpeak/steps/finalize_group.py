@@ -14,6 +14,7 @@ from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.group import Group, GroupStatus
 from offpeak.core.layout import group_results_key
 from offpeak.core.ports import (
+    Callbacks,
     Changes,
     Clock,
     Groups,
@@ -29,6 +30,7 @@ from offpeak.steps.group_members import iterate_calls
 from offpeak.steps.move_group import move_group
 from offpeak.steps.show_request import LOST_SECONDS, expired_ending
 from offpeak.steps.streamed_object import StreamedObject
+from offpeak.steps.tell_ending import tell_group
 from offpeak.wire.exxa.results import render_result, render_without_result
 from offpeak.wire.segments import GAP_BYTES_MAX
 
@@ -44,15 +46,21 @@ class _Unfinished(Exception):
 def finalize_group(
     account_id: str, group_id: str, *, clock: Clock, catalogue: Catalogue, reader: Reader,
     writer: Writer, multipart: Multipart, changes: Changes, requests: Requests, groups: Groups,
+    callbacks: Callbacks,
 ) -> Group:  # fmt: skip
     """The group, ended now or before, or as it goes on. Raises NotFound."""
     group = groups.get(account_id, group_id)
+    if group.has_ended:
+        tell_group(group, clock=clock, changes=changes, callbacks=callbacks)
     if group.has_ended or not group.is_there or group.claims:
         return group  # whoever is adding to it asks again
     now = int(clock.now())
     if group.status is GroupStatus.CANCELLING:
         for ids in iterate_calls(group, reader):
-            cancel_members(ids, now, catalogue=catalogue, writer=writer, requests=requests)
+            cancel_members(
+                ids, now, clock=clock, catalogue=catalogue, writer=writer, changes=changes,
+                requests=requests, callbacks=callbacks,
+            )  # fmt: skip
     elif now < group.expires_at and groups.has_open_members(group_id):
         return group
     finalizing = _Finalizing(group, now, reader, writer, multipart, requests)
@@ -68,10 +76,12 @@ def finalize_group(
         return found.ended(counts=counts, results_key=key, results_bytes=size, now=now)
 
     try:
-        return move_group(account_id, group_id, end, groups=groups, changes=changes)
+        ended = move_group(account_id, group_id, end, groups=groups, changes=changes)
     except StateConflict as conflict:
         logger.info("%s: %s", group_id, conflict.message)
         return groups.get(account_id, group_id)
+    tell_group(ended, clock=clock, changes=changes, callbacks=callbacks)
+    return ended
 
 
 class _Finalizing:

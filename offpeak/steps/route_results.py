@@ -15,10 +15,21 @@ from dataclasses import dataclass
 from itertools import islice
 
 from offpeak.core.errors import NotFound, StateConflict
-from offpeak.core.ports import Changes, Clock, GroupChecks, Reader, Requests, Save, Shards, Verdict
+from offpeak.core.ports import (
+    Callbacks,
+    Changes,
+    Clock,
+    GroupChecks,
+    Reader,
+    Requests,
+    Save,
+    Shards,
+    Verdict,
+)
 from offpeak.core.request import RequestEnding, RequestStatus, ResultRange
 from offpeak.core.shard import Shard, ShardStatus
 from offpeak.core.usage import Usage
+from offpeak.steps.tell_ending import tell_request
 from offpeak.wire.checkpoints import RECORD_BYTES_MAX
 from offpeak.wire.jsonl import split_lines
 from offpeak.wire.results import RoutedResult, read_routed
@@ -44,7 +55,7 @@ class _Result:
 
 def route_results(
     shard: Shard, *, clock: Clock, reader: Reader, changes: Changes, shards: Shards,
-    requests: Requests, group_checks: GroupChecks,
+    requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
 ) -> Routed:  # fmt: skip
     """What became of the results of a gathering's shard, which is done. Nothing where that was seen to before."""
     usage: dict[str, Usage] = defaultdict(Usage)
@@ -62,6 +73,7 @@ def route_results(
                 continue
             usage[row.account_id] += result.usage
             ended += move.verdict is Verdict.CHANGED
+            tell_request(row, clock=clock, changes=changes, callbacks=callbacks)
             if row.group_id is not None:
                 groups.add((row.account_id, row.group_id))
     for account_id, group_id in sorted(groups):

@@ -16,6 +16,7 @@ PORTS = (
     "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
     "batches", "runs", "shards", "idempotency", "workflows", "dispatches", "endpoints",
     "announcements", "drops", "requests", "groups", "gatherings", "request_queue", "group_checks",
+    "callbacks",
 )  # fmt: skip
 LAGGING = {
     ("shards", "open"), ("runs", "ready"), ("batches", "open"), ("groups", "open"),

@@ -76,11 +76,14 @@ class RequestSimulation(Simulation):
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def send(self, account: Account, name: str, *, model: str = "red", window: str = "24h") -> str:
+    def send(
+        self, account: Account, name: str, *, model: str = "red", window: str = "24h",
+        callback: str | None = None,
+    ) -> str:  # fmt: skip
         """A request that is registered, by its id: past the weather, for the tests' own sake."""
         body = f'{{"model":"{model}","prompt":"{name}"}}'.encode()
         made: Request = create_request(
-            account, NewRequest(body=body, endpoint=ENDPOINT, completion_window=window),
+            account, NewRequest(body=body, endpoint=ENDPOINT, completion_window=window, callback=callback),
             idempotency_key=None, clock=self.memory.clock, catalogue=self.ports["catalogue"],
             writer=self.memory.writer, changes=self.memory.changes, requests=self.memory.requests,
             idempotency=self.memory.idempotency, request_queue=self.memory.request_queue,

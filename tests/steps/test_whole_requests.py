@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from offpeak.core.account import Account
+from offpeak.core.delivery import Delivery
 from offpeak.core.errors import InvalidRequest, StateConflict
 from offpeak.core.group import Group, GroupStatus
 from offpeak.core.request import ENDED, Request, RequestStatus
@@ -108,6 +109,29 @@ def test_a_request_takes_two_writes_and_its_row_never_holds_its_body() -> None:
     [row] = world.memory.requests.get_many([request_id])
     assert row.version == 2
     assert "xxx" not in repr(row)
+
+
+def test_a_request_with_a_callback_is_told_of_once_however_it_ends() -> None:
+    world = RequestSimulation(9, CALM)
+    url = "https://hooks.example.org/done"
+    told = [world.send(ALICE, f"r{n}", callback=url) for n in range(3)]
+    untold = world.send(ALICE, "quiet")
+    cancelled: list[Any] = []
+    world.cancel_request(ALICE, told[0], cancelled)
+    world.run(lambda: bool(cancelled) and all_ended(world, [*told, untold]) and quiet(world))
+    world.cancel_request(ALICE, told[0], cancelled)
+    world.run(lambda: len(cancelled) == 2)
+    world.end()
+    for request_id in [*told, untold]:
+        deliveries = [
+            row
+            for row in world.memory.changes._tables.select(Delivery, lambda _: True)
+            if row.destination_id == request_id
+        ]
+        assert [row.url for row in deliveries] == ([url] if request_id in told else [])
+        for row in deliveries:
+            assert row.event_type == f"request.{world.show(ALICE, request_id).status}"
+            assert json.loads(row.body)["data"]["id"] == request_id
 
 
 def test_a_group_completes_with_its_last_request_one_line_each() -> None:

@@ -78,6 +78,8 @@ class GroupRoutes:
     def create(self, call: Call) -> Response[str]:
         ports = self._ports
         body = parse_json(CreateGroupBody, call.body)
+        if body.webhook is not None:
+            ports.destinations.check(body.webhook, param="webhook")
         group = create_group(
             call.account,
             NewGroup(
@@ -150,6 +152,7 @@ class GroupRoutes:
             requests=ports.requests,
             groups=ports.groups,
             group_checks=ports.group_checks,
+            callbacks=ports.callbacks,
         )
         return json_response(render_group(*self._find(call, batch_id)))
 

@@ -56,6 +56,8 @@ class RequestRoutes:
     def create(self, call: Call) -> Response[str]:
         ports = self._ports
         body = parse_json(CreateRequestBody, call.body)
+        if body.webhook is not None:
+            ports.destinations.check(body.webhook, param="webhook")
         request = create_request(
             call.account,
             NewRequest(
@@ -99,8 +101,10 @@ class RequestRoutes:
             clock=ports.clock,
             catalogue=ports.catalogue,
             writer=ports.writer,
+            changes=ports.changes,
             requests=ports.requests,
             group_checks=ports.group_checks,
+            callbacks=ports.callbacks,
         )
         return json_response(render_request(self._find(call, request_id)))
 
