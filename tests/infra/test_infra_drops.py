@@ -33,7 +33,7 @@ ROLE = "arn:aws:iam::210987654321:role/etl"
 
 def _rule(stage: Synthesised) -> Mapping[str, Any]:
     rules = stage.templates["lifecycle"].find_resources("AWS::Events::Rule").values()
-    [rule] = [r["Properties"] for r in rules if "EventPattern" in r["Properties"]]
+    [rule] = [r["Properties"] for r in rules if r["Properties"].get("Name") == "offpeak-prod-drops"]
     return rule  # type: ignore[no-any-return]
 
 
