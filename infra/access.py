@@ -88,6 +88,7 @@ ACCESS: Mapping[str, Access] = {
             "gatherings",
             "webhooks",
             "deliveries",
+            "ledger",
         ),
         writes=(
             "files",
@@ -154,8 +155,8 @@ ACCESS: Mapping[str, Access] = {
         writes_objects=("work/",),
     ),
     "plan_shards": Access(
-        reads=("accounts", "batches", "runs"),
-        writes=("batches", "runs"),
+        reads=("accounts", "batches", "runs", "ledger"),
+        writes=("batches", "runs", "ledger"),
         reads_objects=("files/", "drop/", "work/"),  # a duplicate's line is found by reading it
         writes_objects=("work/", "results/"),
     ),
@@ -193,8 +194,8 @@ ACCESS: Mapping[str, Access] = {
         writes_objects=("work/",),
     ),
     "finalize_batch": Access(
-        reads=("batches", "runs", "shards"),
-        writes=("files", "batches", "shards", "deliveries"),
+        reads=("batches", "runs", "shards", "ledger"),
+        writes=("files", "batches", "shards", "deliveries", "ledger"),
         updates=("requests",),  # what no notice has routed
         reads_objects=("work/", "results/"),
         writes_objects=("results/",),

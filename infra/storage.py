@@ -75,6 +75,10 @@ TABLES = {
         indexes={"open": Key(("open", "S"), ("due_at", "N"))},
         expires=True,
     ),
+    "ledger": Schema(
+        key=Key(("account_id", "S"), ("id", "S")),
+        indexes={"by_time": Key(("account_id", "S"), ("position", "S"))},
+    ),
     "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
     "webhooks": Schema(key=Key(("account_id", "S"), ("id", "S")), indexes={}),
     "deliveries": Schema(

@@ -13,6 +13,7 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from lambdas.api.authentication import Authentication
 from lambdas.api.call import Route, bind, json_response, lower_headers
+from lambdas.api.estimates import EstimateRoutes
 from lambdas.api.exxa.groups import GroupRoutes
 from lambdas.api.exxa.requests import RequestRoutes
 from lambdas.api.openai.batches import BatchRoutes
@@ -24,6 +25,7 @@ from lambdas.api.openapi import described
 from lambdas.api.ports import Ports
 from lambdas.api.together.batches import TogetherBatchRoutes
 from lambdas.api.together.files import TogetherFileRoutes
+from lambdas.api.usage import UsageRoutes
 from offpeak.core.errors import OffpeakError
 from offpeak.wire.http_errors import error_body, http_error
 
@@ -47,6 +49,8 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *TogetherFileRoutes(ports).routes(),
             *TogetherBatchRoutes(ports).routes(),
             *WebhookRoutes(ports).routes(),
+            *UsageRoutes(ports).routes(),
+            *EstimateRoutes(ports).routes(),
         )
     )
 

@@ -20,6 +20,7 @@ from offpeak.core.ports import (
     GroupChecks,
     Groups,
     Idempotency,
+    Ledger,
     Multipart,
     Presigner,
     Reader,
@@ -67,6 +68,8 @@ class Ports(Protocol):
     def request_queue(self) -> RequestQueue: ...
     @property
     def group_checks(self) -> GroupChecks: ...
+    @property
+    def ledger(self) -> Ledger: ...
     @property
     def idempotency(self) -> Idempotency: ...
     @property

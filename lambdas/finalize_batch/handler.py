@@ -22,6 +22,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
         event["account_id"], event["batch_id"], clock=aws.clock, reader=aws.reader,
         writer=aws.writer, multipart=aws.multipart, batches=aws.batches, runs=aws.runs,
         shards=aws.shards, changes=aws.changes, requests=aws.requests,
-        group_checks=aws.group_checks, callbacks=aws.callbacks,
+        group_checks=aws.group_checks, callbacks=aws.callbacks, ledger=aws.ledger,
     )  # fmt: skip
     logger.info("ended", extra={"status": batch.status, "counts": asdict(batch.counts)})

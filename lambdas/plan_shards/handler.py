@@ -21,6 +21,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  #
         event["account_id"], event["batch_id"], event["ranges"], clock=aws.clock,
         accounts=aws.accounts, batches=aws.batches, runs=aws.runs, changes=aws.changes,
         reader=aws.reader, writer=aws.writer, multipart=aws.multipart, catalogue=aws.catalogue,
+        ledger=aws.ledger,
     )  # fmt: skip
     logger.info("planned", extra={"next": following})
     return {"next": following}

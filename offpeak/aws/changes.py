@@ -21,6 +21,7 @@ from offpeak.aws.files import file_to_item, upload_to_item
 from offpeak.aws.gatherings import gathering_to_item
 from offpeak.aws.groups import group_to_item
 from offpeak.aws.items import Item, to_attributes
+from offpeak.aws.ledger import balance_to_item, entry_to_item
 from offpeak.aws.requests import request_to_item
 from offpeak.aws.runs import run_to_item
 from offpeak.aws.shards import shard_to_item
@@ -31,6 +32,7 @@ from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
+from offpeak.core.ledger import Balance, Entry
 from offpeak.core.ports import CHANGES_MAX, Add, Row, Save
 from offpeak.core.request import Request
 from offpeak.core.run import Run
@@ -135,6 +137,8 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Gathering: ("gatherings", gathering_to_item),
     Webhook: ("webhooks", webhook_to_item),
     Delivery: ("deliveries", delivery_to_item),
+    Balance: ("ledger", balance_to_item),
+    Entry: ("ledger", entry_to_item),
 }
 
 

@@ -29,6 +29,7 @@ from offpeak.aws.files import DynamoFiles
 from offpeak.aws.gatherings import DynamoGatherings
 from offpeak.aws.groups import DynamoGroups
 from offpeak.aws.idempotency import DynamoIdempotency
+from offpeak.aws.ledger import DynamoLedger
 from offpeak.aws.metrics import CloudWatchMetrics
 from offpeak.aws.objects import S3Multipart, S3Presigner, S3Reader, S3Writer
 from offpeak.aws.queues import SqsGroupChecks, SqsRequestQueue
@@ -137,6 +138,10 @@ class Aws:
     @cached_property
     def group_checks(self) -> SqsGroupChecks:
         return SqsGroupChecks(self._sqs, self._setting("OFFPEAK_GROUP_QUEUE_URL"))
+
+    @cached_property
+    def ledger(self) -> DynamoLedger:
+        return DynamoLedger(self._table("ledger"))
 
     @cached_property
     def idempotency(self) -> DynamoIdempotency:

@@ -135,22 +135,27 @@ def _batch_body(
     endpoint: str, window: str, metadata: list[str] | None, on_invalid: str
 ) -> dict[str, Any]:
     """What the batch shall be, beside its input. A slip is found here, not after the upload of a large file."""
-    if endpoint not in ENDPOINTS:
-        raise UsageError(f"--endpoint {endpoint!r} is none of {', '.join(ENDPOINTS)}.")
+    check_batch_body(endpoint, window)
     if on_invalid not in get_args(OnInvalid):
         raise UsageError(
             f"--on-invalid {on_invalid!r} is none of {', '.join(get_args(OnInvalid))}."
         )
-    try:
-        parse_window(window)
-    except InvalidRequest as error:
-        raise UsageError(error.message) from None
     return {
         "endpoint": endpoint,
         "completion_window": window,
         "metadata": _pairs(metadata),
         "on_invalid": on_invalid,
     }
+
+
+def check_batch_body(endpoint: str, window: str) -> None:
+    """Raises UsageError."""
+    if endpoint not in ENDPOINTS:
+        raise UsageError(f"--endpoint {endpoint!r} is none of {', '.join(ENDPOINTS)}.")
+    try:
+        parse_window(window)
+    except InvalidRequest as error:
+        raise UsageError(error.message) from None
 
 
 def _pairs(metadata: list[str] | None) -> dict[str, str] | None:

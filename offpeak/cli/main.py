@@ -6,8 +6,10 @@ import sys
 
 import typer
 
-from offpeak.cli import accounts, batches, drop, files, keys, models, pools, weights
+from offpeak.cli import accounts, batches, drop, files, keys, models, pools, usage, weights
+from offpeak.cli.credits import app as credits_app
 from offpeak.cli.errors import CliError
+from offpeak.cli.estimate import estimate
 from offpeak.cli.show import say
 
 app = typer.Typer(
@@ -23,9 +25,12 @@ app.command()(batches.results)
 app.command()(batches.cancel)
 app.command("list")(batches.list_batches)
 app.command()(drop.drop)
+app.command()(estimate)
+app.command()(usage.usage)
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
 models.app.command()(weights.stage)
+app.add_typer(credits_app, name="credits")
 app.add_typer(models.app, name="models")
 app.add_typer(pools.app, name="pools")
 app.add_typer(accounts.app, name="accounts")

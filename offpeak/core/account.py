@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 KEY_PREFIX = "sk-offpeak-"
 
@@ -31,12 +32,22 @@ PRESETS: Mapping[str, Limits] = {
 """Other services' limits on a batch's file, its request lines and enqueued tokens, for an account that wants them."""
 
 
+class Billing(StrEnum):
+    """`off`: nothing is charged. `meter`: what was used is charged, and nothing refused. `enforce`: credits must
+    suffice before anything runs."""
+
+    OFF = "off"
+    METER = "meter"
+    ENFORCE = "enforce"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     id: str
     name: str
     created_at: int
     limits: Limits = field(default_factory=Limits)
+    billing: Billing = Billing.OFF
     version: int = 0
 
 

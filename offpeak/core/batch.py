@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
+from offpeak.core.account import Billing
 from offpeak.core.drop import DropSource
 from offpeak.core.errors import StateConflict
 from offpeak.core.usage import Counts, Usage
@@ -53,7 +54,8 @@ class Batch:
     """One batch's row. Times are whole seconds since the epoch. `errors_key` points at the list of bad lines.
     `earlier_tokens` are those that RunShards waited on before it was retried. `input_etag` pins an input that its owner
     may replace; `drop` is where a batch came from that nobody created by a call. `enqueued_tokens` are its input's by
-    model, estimated: roughly while it is validated, line by line once planned."""
+    model, estimated: roughly while it is validated, line by line once planned. The account's billing mode when the
+    batch was planned holds to its end; `held_microdollars` is what is set aside for it until then."""
 
     id: str
     account_id: str
@@ -79,6 +81,9 @@ class Batch:
     errors_key: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
+    billing: Billing = Billing.OFF
+    held_microdollars: int = 0
+    cost_microdollars: int | None = None
     in_progress_at: int | None = None
     finalizing_at: int | None = None
     completed_at: int | None = None
@@ -101,6 +106,7 @@ class Batch:
     def planned(
         self, *, model: str | None, total: int, invalid_lines: int, now: int,
         enqueued_tokens: Mapping[str, int] | None = None,
+        billing: Billing = Billing.OFF, held_microdollars: int = 0,
     ) -> Batch:  # fmt: skip
         """Validated and cut into runs. A batch cancelled meanwhile stays `cancelling`."""
         moved = (
@@ -109,7 +115,8 @@ class Batch:
         return replace(
             moved, model=model, invalid_lines=invalid_lines, in_progress_at=self.in_progress_at or now,
             counts=Counts(total=total, failed=invalid_lines),
-            enqueued_tokens=enqueued_tokens or {},
+            enqueued_tokens=enqueued_tokens or {}, billing=billing,
+            held_microdollars=held_microdollars,
         )  # fmt: skip
 
     def awaiting(self, task_token: str) -> Batch:
@@ -136,12 +143,13 @@ class Batch:
 
     def ended(
         self, status: BatchStatus, *, counts: Counts, usage: Usage | None, output_file_id: str | None,
-        error_file_id: str | None, now: int,
+        error_file_id: str | None, now: int, cost_microdollars: int | None = None,
     ) -> Batch:  # fmt: skip
         """To `completed`, `expired` or `cancelled`, with what was produced."""
         return replace(
             self._moved(status), counts=counts, usage=usage, output_file_id=output_file_id,
             error_file_id=error_file_id, task_token=None, earlier_tokens=(),
+            cost_microdollars=cost_microdollars, held_microdollars=0,
             completed_at=now if status is BatchStatus.COMPLETED else None,
             expired_at=now if status is BatchStatus.EXPIRED else None,
             cancelled_at=now if status is BatchStatus.CANCELLED else None,

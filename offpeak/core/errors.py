@@ -7,6 +7,7 @@ OffpeakError
 ├── NotFound             no such thing in this account (a foreign thing is "not found", too)
 ├── StateConflict        legal request, wrong moment: the thing has moved on, or ended
 ├── QuotaExceeded        an account's limit is reached; waiting or asking for more helps
+├── InsufficientCredits  an account's credits don't suffice; waiting won't help, adding some does
 └── Unavailable          a dependency failed; the same call may work later
 
 `message` is a sentence for the person who called; `param` names the field that is wrong; `code` is
@@ -48,6 +49,10 @@ class StateConflict(OffpeakError):
 
 class QuotaExceeded(OffpeakError):
     code_default = "quota_exceeded"
+
+
+class InsufficientCredits(OffpeakError):
+    code_default = "insufficient_credits"
 
 
 class Unavailable(OffpeakError):

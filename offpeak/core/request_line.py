@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,3 +39,8 @@ class FinishedLine:
     kind: Literal["output", "error"]
     result: bytes
     usage: Usage = Usage()
+
+
+def paid_usage(lines: Iterable[FinishedLine]) -> Usage:
+    """The tokens of those that succeeded. Nobody pays for a request that failed, whatever it took."""
+    return sum((line.usage for line in lines if line.kind == "output"), Usage())

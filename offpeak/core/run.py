@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from offpeak.core.errors import StateConflict
+from offpeak.core.pricing import Prices
 from offpeak.core.shard import PlannedShard, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 
@@ -31,7 +32,8 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run's row. `deadline` is the batch's `expires_at`, `close_by` the end of the grace that claimed shards get
-    when it closes; seconds since the epoch. `input_bytes` are those of its lines."""
+    when it closes; seconds since the epoch. `prices` are what its batch pays, whatever the catalogue says later;
+    `input_bytes` those of its lines, `completion_tokens` the sum of what they may generate at most."""
 
     batch_id: str
     account_id: str
@@ -54,6 +56,8 @@ class Run:
     open: int = 0
     counts: Counts = Counts()
     usage: Usage = Usage()
+    prices: Prices | None = None
+    completion_tokens: int = 0
     version: int = 0
 
     @property

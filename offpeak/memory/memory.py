@@ -15,6 +15,7 @@ from offpeak.memory.effects import (
     MemoryRequestQueue,
     MemoryWorkflows,
 )
+from offpeak.memory.ledger import MemoryLedger
 from offpeak.memory.objects import (
     Bucket,
     MemoryMultipart,
@@ -63,6 +64,7 @@ class Memory:
         self.requests = MemoryRequests(tables)
         self.groups = MemoryGroups(tables)
         self.gatherings = MemoryGatherings(tables)
+        self.ledger = MemoryLedger(tables)
         self.idempotency = MemoryIdempotency(lock, self.clock)
         self.workflows = MemoryWorkflows(lock)
         self.dispatches = MemoryDispatches(lock)

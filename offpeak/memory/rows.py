@@ -16,6 +16,7 @@ from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
+from offpeak.core.ledger import Balance, Entry
 from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
 from offpeak.core.request import Request
 from offpeak.core.run import Run
@@ -56,7 +57,7 @@ def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
             return (row.hash,)
         case Gathering():
             return (row.lane.id, row.id)
-        case File() | Upload() | Batch() | Group() | Webhook():
+        case File() | Upload() | Batch() | Group() | Webhook() | Balance() | Entry():
             return (row.account_id, row.id)
         case Delivery():
             return (row.destination_id, row.id)

@@ -28,6 +28,7 @@ from offpeak.core.ports import (
     Clock,
     Files,
     Idempotency,
+    Ledger,
     Reader,
     Workflows,
     Writer,
@@ -39,6 +40,7 @@ from offpeak.planner.byte_ranges import workflow_input
 from offpeak.steps.check_enqueued import guess_enqueued
 from offpeak.steps.create_file import INPUT_PURPOSE
 from offpeak.steps.find_file import find_file
+from offpeak.steps.hold_credits import check_credits
 from offpeak.steps.reserve_id import reserve_id
 from offpeak.wire.batch_errors import encode_batch_errors
 
@@ -71,11 +73,13 @@ def create_batch(
     workflows: Workflows,
     announcements: Announcements,
     catalogue: Catalogue,
+    ledger: Ledger,
 ) -> Batch:
     """The batch: `validating`, or already `failed` when its input file isn't there or is too large.
 
     Raises InvalidRequest for a window, an endpoint or a purpose that isn't served, QuotaExceeded when the account has
-    as many open batches or enqueued tokens as it may, StateConflict for a reused Idempotency-Key.
+    as many open batches or enqueued tokens as it may, InsufficientCredits when its credits are used up, StateConflict
+    for a reused Idempotency-Key.
     """
     window_seconds = parse_window(new.completion_window)
     check_endpoint(new.endpoint, catalogue)
@@ -92,6 +96,7 @@ def create_batch(
     if made is None:
         file, error = _find_input(account, new.input_file_id, clock=clock, files=files)
         check_quota(account, batches)
+        check_credits(account, ledger)
         batch = new_batch(account, new, batch_id, file, int(clock.now()), window_seconds)
         if file is not None and error is None:
             tokens = guess_enqueued(
@@ -129,6 +134,19 @@ def _find_input(
     except NotFound:
         message = f"There is no file {file_id}. Upload the input again and create a new batch."
         return None, LineError(code="file_not_found", message=message, param="input_file_id")
+    check_input(file)
+    limit = account.limits.file_bytes_max
+    if file.bytes > limit:
+        message = (
+            f"File {file.id} has {file.bytes:,} bytes; this account's limit is {limit:,} bytes a file. "
+            "Split it, or ask the operators of this service to lift the limit."
+        )
+        return file, LineError(code="file_too_large", message=message, param="input_file_id")
+    return file, None
+
+
+def check_input(file: File) -> None:
+    """Raises InvalidRequest for a file that can't be a batch's input."""
     if file.purpose != INPUT_PURPOSE:
         raise InvalidRequest(
             f"File {file.id} has the purpose {file.purpose!r}; a batch's input has {INPUT_PURPOSE!r}.",
@@ -141,14 +159,6 @@ def _find_input(
             param="input_file_id",
             code="file_not_complete",
         )
-    limit = account.limits.file_bytes_max
-    if file.bytes > limit:
-        message = (
-            f"File {file.id} has {file.bytes:,} bytes; this account's limit is {limit:,} bytes a file. "
-            "Split it, or ask the operators of this service to lift the limit."
-        )
-        return file, LineError(code="file_too_large", message=message, param="input_file_id")
-    return file, None
 
 
 def check_quota(account: Account, batches: Batches) -> None:

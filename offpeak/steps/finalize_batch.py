@@ -13,11 +13,12 @@ from itertools import pairwise
 from typing import Literal
 
 from offpeak.core.batch import Batch, BatchStatus
-from offpeak.core.errors import StateConflict
+from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.file import File, expires_at
 from offpeak.core.gathering import is_gathering
 from offpeak.core.ids import FILE
 from offpeak.core.layout import error_key, invalid_lines_key, output_key
+from offpeak.core.ledger import Entry
 from offpeak.core.ports import (
     PARTS_MAX,
     Add,
@@ -26,6 +27,7 @@ from offpeak.core.ports import (
     Changes,
     Clock,
     GroupChecks,
+    Ledger,
     Multipart,
     ObjectInfo,
     Reader,
@@ -40,7 +42,9 @@ from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.steps.join_objects import join_objects
 from offpeak.steps.merge_results import NumberedResult, merge_results, read_refused, read_results
+from offpeak.steps.post_entries import POSTINGS_MAX, postings
 from offpeak.steps.route_results import route_results
+from offpeak.steps.settle_batch import settlement, used_models
 from offpeak.steps.streamed_object import PART_BYTES, StreamedObject
 
 JSON_LINES = "application/jsonl"
@@ -51,7 +55,7 @@ Kind = Literal["output", "error"]
 def finalize_batch(
     account_id: str, batch_id: str, *, clock: Clock, reader: Reader, writer: Writer,
     multipart: Multipart, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
-    requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
+    requests: Requests, group_checks: GroupChecks, callbacks: Callbacks, ledger: Ledger,
 ) -> Batch:  # fmt: skip
     """The batch, ended. Raises StateConflict (code `batch_incomplete`) when its results don't add up to its plan."""
     batch = batches.get(account_id, batch_id)
@@ -66,20 +70,23 @@ def finalize_batch(
                 shard, clock=clock, reader=reader, changes=changes, shards=shards,
                 requests=requests, group_checks=group_checks, callbacks=callbacks,
             )  # fmt: skip
-        return _commit(_ended_without_files(batch, of_batch, done, clock), [], batches, changes)
+        ended = _ended_without_files(batch, of_batch, done, clock)
+        return _commit(ended, [], [], batches, changes, ledger)
     results = _Results(batch, done, reader, writer, multipart)
     output = results.put("output", output_key(batch_id), counts.completed)
     errors = results.put("error", error_key(batch_id), counts.failed)
     now = int(clock.now())
     files = [_file(batch, "output", output, now)] if output else []
     files += [_file(batch, "error", errors, now)] if errors else []
+    models = used_models(of_batch, done)
     ended = batch.ended(
         _last_status(batch, of_batch), counts=counts,
-        usage=sum((shard.usage for shard in done), Usage()),
+        usage=sum((model.usage for model in models), Usage()),
+        cost_microdollars=sum(model.cost_microdollars for model in models),
         output_file_id=_file_id(batch, "output") if output else None,
         error_file_id=_file_id(batch, "error") if errors else None, now=now,
     )  # fmt: skip
-    return _commit(ended, files, batches, changes)
+    return _commit(ended, files, settlement(batch, models, now), batches, changes, ledger)
 
 
 def _ended_without_files(
@@ -210,15 +217,24 @@ def _file_id(batch: Batch, kind: Kind) -> str:
     return f"{FILE}{batch.finalizing_at * 1000:012x}{digest[:16]}"
 
 
-def _commit(ended: Batch, files: Sequence[File], batches: Batches, changes: Changes) -> Batch:
-    try:
-        changes.commit(*(Add(file) for file in files), Save(ended))
-    except StateConflict:
-        found = batches.get(ended.account_id, ended.id)
-        if not found.is_terminal:
-            raise
-        return found
-    return ended
+def _commit(
+    ended: Batch, files: Sequence[File], entries: Sequence[Entry], batches: Batches,
+    changes: Changes, ledger: Ledger,
+) -> Batch:  # fmt: skip
+    """Ends the batch and settles it at once. Other batches of the account may move its balance meanwhile."""
+    for _ in range(POSTINGS_MAX):
+        posted = postings(ledger.balance(ended.account_id), entries)
+        try:
+            changes.commit(*(Add(file) for file in files), *posted, Save(ended))
+        except StateConflict:
+            found = batches.get(ended.account_id, ended.id)
+            if found.is_terminal:
+                return found
+            if found.version != ended.version:
+                raise
+            continue
+        return ended
+    raise Unavailable(f"The balance of {ended.account_id} changed {POSTINGS_MAX} times meanwhile.")
 
 
 def _incomplete(what: str) -> StateConflict:

@@ -16,7 +16,7 @@ from offpeak.core.errors import NotFound, StateConflict, Unavailable
 from offpeak.core.gathering import is_gathering
 from offpeak.core.layout import shard_prefix
 from offpeak.core.ports import Add, Batches, Changes, Clock, Reader, Runs, Save, Shards, Writer
-from offpeak.core.request_line import FinishedLine
+from offpeak.core.request_line import FinishedLine, paid_usage
 from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import PlannedShard, ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
@@ -159,7 +159,7 @@ class _Harvest:
                 number, custom_id, reason if is_read else _INPUT_GONE
             )
             results[line.kind].append(line.result)
-            usage += line.usage
+            usage += paid_usage([line])
         own = f"{prefix}{shard.attempt:04}/"
         return shard.done(
             counts=Counts(

@@ -76,6 +76,10 @@ class MergedReports:
     def models(self) -> frozenset[str]:
         return frozenset(model for each in self._ranges for model in each.report.trailer.models)
 
+    def completion_tokens(self, model: str) -> int:
+        """What all good lines of this model may generate at most."""
+        return sum(each.report.trailer.completion_tokens_of(model) for each in self._ranges)
+
     def invalid_lines(self, listed_max: int) -> tuple[Sequence[LineError], int]:
         """The first `listed_max` errors by line, duplicates among them, and how many there are."""
         duplicates = 0

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from offpeak.core.account import Account
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.catalogue import Catalogue, Model
-from offpeak.core.errors import StateConflict, Unavailable
+from offpeak.core.errors import InsufficientCredits, StateConflict, Unavailable
 from offpeak.core.layout import (
     batch_errors_key,
     invalid_lines_key,
@@ -26,27 +27,30 @@ from offpeak.core.ports import (
     Batches,
     Changes,
     Clock,
+    Ledger,
     Multipart,
     Reader,
     Runs,
     Save,
     Writer,
 )
+from offpeak.core.pricing import batch_prices
 from offpeak.core.request_line import FinishedLine, LineError
 from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import PlannedShard, Segment
 from offpeak.core.usage import Counts
 from offpeak.planner.cut_shards import ShardCutter, shard_limits
 from offpeak.steps.check_enqueued import OVER_LIMIT, enqueued_by_model, refuse_enqueued
+from offpeak.steps.hold_credits import Hold, estimate_cost, hold_credits
 from offpeak.steps.merge_reports import MergedReports, RefusedLine
+from offpeak.steps.post_entries import POSTINGS_MAX, postings
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.batch_errors import ENTRIES_MAX, encode_batch_errors
 from offpeak.wire.checkpoints import encode_record
 from offpeak.wire.manifest import encode_shard
 from offpeak.wire.results import render_error
 
-RUNS_MAX = CHANGES_MAX - 1  # one transaction takes them and the batch
-COMMIT_ATTEMPTS = 5
+RUNS_MAX = CHANGES_MAX - 3  # one transaction takes them, the batch, the hold and the balance
 
 Next = Literal["run", "close", "announce"]
 
@@ -61,15 +65,19 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
+    """`estimate` is what it is expected to cost, in micro-dollars."""
+
     runs: Sequence[Run] = ()
     lines: int = 0
     invalid_lines: int = 0
+    estimate: int = 0
+    hold: Hold | None = None
 
 
 def plan_shards(
     account_id: str, batch_id: str, ranges: int, *, clock: Clock, accounts: Accounts,
     batches: Batches, runs: Runs, changes: Changes, reader: Reader, writer: Writer,
-    multipart: Multipart, catalogue: Catalogue,
+    multipart: Multipart, catalogue: Catalogue, ledger: Ledger,
 ) -> Next:  # fmt: skip
     """What `process_batch` does next: release the runs, close a batch that has none to run, or tell of its failure."""
     batch = batches.get(account_id, batch_id)
@@ -78,29 +86,49 @@ def plan_shards(
         return settled
     found = MergedReports(batch, ranges, reader)
     account = accounts.get(account_id)
-    verdict = _refusal(batch, found, account.limits.request_lines_max) or _write_plan(
+    found_out = _refusal(batch, found, account.limits.request_lines_max) or _write_plan(
         batch, found, int(clock.now()), writer, multipart, catalogue
     )
-    if isinstance(verdict, _Plan):
-        tokens = enqueued_by_model(verdict.runs)
+    if isinstance(found_out, _Plan):
+        tokens = enqueued_by_model(found_out.runs)
         too_many = refuse_enqueued(account, batch_id, tokens, batches)
-        verdict = _refuse(OVER_LIMIT, too_many) if too_many else verdict
-    if isinstance(verdict, _Refusal):
-        body = encode_batch_errors(verdict.errors, verdict.total)
-        writer.put(batch_errors_key(batch_id), body, "application/json")
-    for _ in range(COMMIT_ATTEMPTS):
+        found_out = (
+            _refuse(OVER_LIMIT, too_many)
+            if too_many
+            else replace(found_out, estimate=estimate_cost(account, found_out.runs, ledger))
+        )
+    for _ in range(POSTINGS_MAX):
         batch = batches.get(account_id, batch_id)
         settled = settled_plan(batch, runs)
         if settled:
             return settled
+        now = int(clock.now())
+        verdict = _with_hold(batch, found_out, account, now, ledger)
+        if isinstance(verdict, _Refusal):
+            body = encode_batch_errors(verdict.errors, verdict.total)
+            writer.put(batch_errors_key(batch_id), body, "application/json")
         try:
-            changes.commit(*_settle(batch, verdict, int(clock.now())))
+            changes.commit(*_settle(batch, verdict, account, now))
         except StateConflict:
             continue
     settled = settled_plan(batches.get(account_id, batch_id), runs)
     if settled:
         return settled
-    raise Unavailable(f"Batch {batch_id} changed {COMMIT_ATTEMPTS} times while it was planned.")
+    raise Unavailable(f"Batch {batch_id} or its balance changed {POSTINGS_MAX} times meanwhile.")
+
+
+def _with_hold(
+    batch: Batch, found_out: _Refusal | _Plan, account: Account, now: int, ledger: Ledger
+) -> _Refusal | _Plan:
+    """A plan with what it sets aside, or the refusal of one that the account can't bear. A batch that is being
+    cancelled runs nothing, so nothing is set aside for it."""
+    if isinstance(found_out, _Refusal) or batch.status is BatchStatus.CANCELLING:
+        return found_out
+    try:
+        held = hold_credits(account, batch.id, found_out.estimate, now, ledger)
+    except InsufficientCredits as error:
+        return _refuse(error.code, error.message)
+    return replace(found_out, hold=held)
 
 
 def settled_plan(batch: Batch, runs: Runs) -> Next | None:
@@ -113,7 +141,9 @@ def settled_plan(batch: Batch, runs: Runs) -> Next | None:
     return "run" if runnable else "close"
 
 
-def _settle(batch: Batch, verdict: _Refusal | _Plan, now: int) -> list[Add | Save]:
+def _settle(
+    batch: Batch, verdict: _Refusal | _Plan, account: Account, now: int
+) -> list[Add | Save]:
     """All that planning changes, for one transaction. A batch that is being cancelled gets runs that are closing."""
     cancelling = batch.status is BatchStatus.CANCELLING
     if isinstance(verdict, _Refusal) and not cancelling:
@@ -127,8 +157,11 @@ def _settle(batch: Batch, verdict: _Refusal | _Plan, now: int) -> list[Add | Sav
         invalid_lines=plan.invalid_lines,
         now=now,
         enqueued_tokens=enqueued_by_model(plan.runs),
+        billing=account.billing,
+        held_microdollars=plan.hold.microdollars if plan.hold else 0,
     )
-    return [*(Add(run) for run in runs), Save(planned)]
+    posted = postings(plan.hold.balance, plan.hold.entries) if plan.hold else ()
+    return [*(Add(run) for run in runs), *posted, Save(planned)]
 
 
 def _refusal(batch: Batch, found: MergedReports, lines_max: int) -> _Refusal | None:
@@ -180,8 +213,8 @@ def _write_plan(
                 manifests[piece.model] = _Manifest(_model(piece.model, catalogue), key, begin(key))
             manifests[piece.model].add(piece.segment)
         runs = [
-            manifest.finish(batch, number, now)
-            for number, manifest in enumerate(manifests.values())
+            manifest.finish(batch, number, found.completion_tokens(model), now)
+            for number, (model, manifest) in enumerate(manifests.items())
         ]
         if invalid_lines:
             refused.close()
@@ -205,14 +238,15 @@ class _Manifest:
         self._bytes += span.stop - span.start
         self._write(self._cutter.add(span))
 
-    def finish(self, batch: Batch, number: int, now: int) -> Run:
+    def finish(self, batch: Batch, number: int, completion_tokens: int, now: int) -> Run:
         self._write(self._cutter.finish())
         self._stored.close()
         return Run(
             batch_id=batch.id, account_id=batch.account_id, number=number, model=self._model.id,
             pool=self._model.pool, endpoint=batch.endpoint, manifest_key=self._key,
             manifest_bytes=self._stored.bytes, shards=self._cutter.shards, lines=self._lines,
-            deadline=batch.expires_at, created_at=now, input_bytes=self._bytes,
+            deadline=batch.expires_at, created_at=now, prices=batch_prices(self._model.prices),
+            input_bytes=self._bytes, completion_tokens=completion_tokens,
         )  # fmt: skip
 
     def _write(self, shard: PlannedShard | None) -> None:

@@ -6,6 +6,7 @@ finish its last line, and leaves the line that it begins within to the range bef
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from offpeak.core.batch import Batch
@@ -89,6 +90,7 @@ class _Findings:
         self._ids: list[bytes] = []
         self._bad_lines = 0
         self._models: dict[str, tuple[int, SpanLimits]] = {}
+        self._completion_tokens: Counter[str] = Counter()
         self._span_model: Model | None = None
         self._span_limits = SpanLimits(lines_max=0, bytes_max=0)
         self._span_lines = 0
@@ -116,6 +118,7 @@ class _Findings:
             self._begin_span(good.model)
         self._span_lines += 1
         self._span_bytes += line_bytes
+        self._completion_tokens[good.model.id] += good.completion_tokens
 
     def _add_bad(self, bad: BadLine, line_bytes: int) -> None:
         if self._span_model is not None or self._bad_lines < self._listed_max:
@@ -157,5 +160,6 @@ class _Findings:
         trailer = Trailer(
             begin=self._begin, good_lines=len(self._ids), bad_lines=self._bad_lines,
             records_bytes=self._records_bytes, models=list(self._models),
+            completion_tokens=[self._completion_tokens[model] for model in self._models],
         )  # fmt: skip
         self._write(encode_trailer(trailer))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing_extensions import TypedDict
 
 from offpeak.core.errors import (
+    InsufficientCredits,
     InvalidRequest,
     NotFound,
     OffpeakError,
@@ -52,6 +53,8 @@ _BY_TYPE: Mapping[type[OffpeakError], HttpError] = {
     NotFound: HttpError(404, "invalid_request_error"),
     StateConflict: HttpError(409, "invalid_request_error", _FINAL),
     QuotaExceeded: HttpError(429, "rate_limit_error", {"retry-after": "60"}),
+    # 402 and not OpenAI's 429 `insufficient_quota`: every SDK repeats a 429, and repeating adds no credits.
+    InsufficientCredits: HttpError(402, "insufficient_quota", _FINAL),
     Unavailable: HttpError(503, "server_error", {"retry-after": "2"}),
 }
 _UNAVAILABLE = _BY_TYPE[Unavailable]

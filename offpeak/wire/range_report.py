@@ -57,13 +57,19 @@ Record = GoodSpan | BadRecord | UnlistedSpan
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True):
-    """`begin` is where in the file the range's first line begins. The ids follow the records at `records_bytes`."""
+    """`begin` is where in the file the range's first line begins. The ids follow the records at `records_bytes`. Of
+    each model, `completion_tokens` has the sum of what its lines may generate at most."""
 
     begin: int
     good_lines: int
     bad_lines: int
     records_bytes: int
     models: list[str]
+    completion_tokens: list[int]
+
+    def completion_tokens_of(self, model: str) -> int:
+        of_models = zip(self.models, self.completion_tokens, strict=True)
+        return sum(tokens for name, tokens in of_models if name == model)
 
     @property
     def lines(self) -> int:

@@ -30,8 +30,11 @@ MEDIA = b'_url"'
 
 @dataclass(frozen=True, slots=True)
 class GoodLine:
+    """`completion_tokens` is what it may generate at most."""
+
     custom_id: str
     model: Model
+    completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class LineChecker:
                 and decoded.body.is_plain(model.completion_tokens_max)
                 and not (decoded.body.has_parts and MEDIA in line)
             ):
-                return GoodLine(decoded.custom_id, model)
+                tokens = decoded.body.completion_tokens(model.completion_tokens_default)
+                return GoodLine(decoded.custom_id, model, tokens)
         return self._walk(line, number)
 
     def _walk(self, line: bytes | None, number: int) -> GoodLine | BadLine:
@@ -96,7 +100,9 @@ class LineChecker:
         try:
             request = self._parse(line)
             custom_id = _readable_custom_id(request)
-            return GoodLine(_check_custom_id(request), self._check_request(request))
+            custom_id = _check_custom_id(request)
+            model = self._check_request(request)
+            return GoodLine(custom_id, model, self._completion_tokens(request["body"], model))
         except _Wrong as wrong:
             error = LineError(
                 code=wrong.code, message=wrong.message, line=number, param=wrong.param
@@ -158,6 +164,13 @@ class LineChecker:
     def _is_given(self, request: dict[str, Any], name: str) -> bool:
         """Whether to look at it: where it may be left out, null is out."""
         return not self._is_bare or request.get(name) is not None
+
+    def _completion_tokens(self, body: dict[str, Any], model: Model) -> int:
+        """As the shapes of good lines say it: the last of the limits that is given, for each of the answers."""
+        limits = self._dialect.token_limits
+        given = (body[name] for name in reversed(limits) if body.get(name))
+        answers = max([1, *(body.get(name) or 1 for name in self._dialect.choices)])
+        return answers * next(given, model.completion_tokens_default) if limits else 0
 
     def _check_url(self, url: str) -> None:
         if url == self._endpoint:

@@ -46,6 +46,10 @@ class ChatBody(msgspec.Struct, gc=False):
                 return True
         return False
 
+    def completion_tokens(self, default: int) -> int:
+        """What it may generate at most, all answers to it together."""
+        return (self.max_completion_tokens or self.max_tokens or default) * (self.n or 1)
+
 
 class CompletionsBody(msgspec.Struct, gc=False):
     model: str
@@ -60,6 +64,9 @@ class CompletionsBody(msgspec.Struct, gc=False):
     def is_plain(self, tokens_max: int) -> bool:
         return _is_text(self.prompt) and not self.stream and (self.max_tokens or 0) <= tokens_max
 
+    def completion_tokens(self, default: int) -> int:
+        return (self.max_tokens or default) * max(self.n or 1, self.best_of or 1)
+
 
 class EmbeddingsBody(msgspec.Struct, gc=False):
     model: str
@@ -70,6 +77,9 @@ class EmbeddingsBody(msgspec.Struct, gc=False):
 
     def is_plain(self, tokens_max: int) -> bool:  # noqa: ARG002
         return _is_text(self.input) and not self.stream
+
+    def completion_tokens(self, default: int) -> int:  # noqa: ARG002
+        return 0
 
 
 class ResponsesBody(msgspec.Struct, gc=False):
@@ -83,6 +93,9 @@ class ResponsesBody(msgspec.Struct, gc=False):
     def is_plain(self, tokens_max: int) -> bool:
         limit = self.max_output_tokens or 0
         return _is_text(self.input) and not self.stream and limit <= tokens_max
+
+    def completion_tokens(self, default: int) -> int:
+        return self.max_output_tokens or default
 
 
 def _is_text(raw: msgspec.Raw) -> bool:

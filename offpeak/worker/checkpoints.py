@@ -8,7 +8,7 @@ from typing import Literal
 
 from offpeak.core.invocation import ShardOrder
 from offpeak.core.ports import Reader, Writer
-from offpeak.core.request_line import FinishedLine
+from offpeak.core.request_line import FinishedLine, paid_usage
 from offpeak.core.shard import ResultObject
 from offpeak.core.usage import Counts, Usage
 from offpeak.wire.checkpoints import decode_records, encode_record
@@ -53,7 +53,7 @@ class Checkpoints:
 
     @property
     def usage(self) -> Usage:
-        return sum((line.usage for line in self._finished.values()), Usage())
+        return paid_usage(self._finished.values())
 
     def load(self) -> None:
         """Takes over what earlier attempts have flushed: the first record of a line, in the order of keys."""

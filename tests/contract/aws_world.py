@@ -43,6 +43,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "requests": (("id",), {"open_members": ("open_group", "id")}),
     "groups": (("account_id", "id"), {"open": ("open", "open_key")}),
     "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
+    "ledger": (("account_id", "id"), {"by_time": ("account_id", "position")}),
     "idempotency": (("pk",), {}),
     "webhooks": (("account_id", "id"), {}),
     "deliveries": (("destination_id", "id"), {"due": ("due_bucket", "due_at")}),

@@ -26,9 +26,11 @@ from offpeak.core.ids import (
     WEBHOOK,
     new_id,
 )
+from offpeak.core.ledger import Balance, Entry, EntryKind, ModelUsage
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard, ShardStatus
+from offpeak.core.usage import Usage
 from offpeak.core.webhook import Webhook
 
 NOW = 1_790_000_000
@@ -201,5 +203,31 @@ def delivery(account_id: str, **fields: Any) -> Delivery:
         body="{}",
         created_at=NOW,
         due_at=NOW,
+    )
+    return replace(row, **fields)
+
+
+def balance(account_id: str, **fields: Any) -> Balance:
+    return replace(Balance(account_id=account_id, microdollars=5), **fields)
+
+
+def entry(account_id: str, **fields: Any) -> Entry:
+    batch_id = fresh(BATCH)
+    row = Entry(
+        account_id=account_id,
+        id=f"settle:{batch_id}",
+        kind=EntryKind.SETTLE,
+        microdollars=-7,
+        at=NOW,
+        source=batch_id,
+        models=(
+            ModelUsage(
+                model="tiny",
+                requests=2,
+                input_bytes=100,
+                usage=Usage(input_tokens=5, cached_tokens=1, output_tokens=2),
+                cost_microdollars=7,
+            ),
+        ),
     )
     return replace(row, **fields)

@@ -25,6 +25,12 @@ from offpeak.aws.files import (
 from offpeak.aws.gatherings import gathering_from_item, gathering_to_item
 from offpeak.aws.groups import group_from_item, group_to_item
 from offpeak.aws.items import Item
+from offpeak.aws.ledger import (
+    balance_from_item,
+    balance_to_item,
+    entry_from_item,
+    entry_to_item,
+)
 from offpeak.aws.requests import request_from_item, request_to_item
 from offpeak.aws.runs import run_from_item, run_to_item
 from offpeak.aws.shards import shard_from_item, shard_to_item
@@ -35,6 +41,7 @@ from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
+from offpeak.core.ledger import Balance, Entry
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
@@ -55,6 +62,8 @@ MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
     (Gathering, gathering_to_item, gathering_from_item),
     (Webhook, webhook_to_item, webhook_from_item),
     (Delivery, delivery_to_item, delivery_from_item),
+    (Balance, balance_to_item, balance_from_item),
+    (Entry, entry_to_item, entry_from_item),
 ]
 
 

@@ -25,6 +25,7 @@ from offpeak.core.ports import (
     GroupChecks,
     Groups,
     Idempotency,
+    Ledger,
     Metrics,
     Multipart,
     Presigner,
@@ -74,6 +75,8 @@ class Ports(Protocol):
     def request_queue(self) -> RequestQueue: ...
     @property
     def group_checks(self) -> GroupChecks: ...
+    @property
+    def ledger(self) -> Ledger: ...
     @property
     def idempotency(self) -> Idempotency: ...
     @property

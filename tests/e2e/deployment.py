@@ -20,7 +20,7 @@ from tests.e2e.caller import Caller
 STAGE = "local"
 TABLES = (
     "accounts", "files", "batches", "runs", "shards", "requests", "groups", "gatherings",
-    "idempotency", "webhooks", "deliveries",
+    "ledger", "idempotency", "webhooks", "deliveries",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def connect(cloud: LocalCloud) -> Aws:
             patch.setenv(name, value)
         aws = Aws({**names, "OFFPEAK_BUCKET": cloud.bucket})
         _ = aws.changes, aws.accounts, aws.files, aws.batches, aws.runs, aws.shards, aws.reader
-        _ = aws.webhooks, aws.deliveries
+        _ = aws.webhooks, aws.deliveries, aws.ledger
     return aws
 
 

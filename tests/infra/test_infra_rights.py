@@ -67,6 +67,7 @@ NEEDS = {
     "gatherings": lambda a: "gatherings" in a.reads,
     "request_queue": lambda a: a.sends_requests,
     "group_checks": lambda a: a.asks_groups,
+    "ledger": lambda a: "ledger" in a.reads,
     "idempotency": lambda a: "idempotency" in a.writes,
     "changes": lambda a: a.writes,
     "reader": lambda a: a.reads_objects,

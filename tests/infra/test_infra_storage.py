@@ -53,6 +53,11 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
         {"open": [("open", "HASH", "S"), ("due_at", "RANGE", "N")]},
         True,
     ),
+    "ledger": (
+        [("account_id", "HASH", "S"), ("id", "RANGE", "S")],
+        {"by_time": [("account_id", "HASH", "S"), ("position", "RANGE", "S")]},
+        False,
+    ),
     "idempotency": ([("pk", "HASH", "S")], {}, True),
     "webhooks": ([("account_id", "HASH", "S"), ("id", "RANGE", "S")], {}, False),
     "deliveries": (

@@ -14,7 +14,7 @@ from offpeak.memory.memory import Memory
 
 PORTS = (
     "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
-    "batches", "runs", "shards", "idempotency", "workflows", "dispatches", "endpoints",
+    "batches", "runs", "shards", "ledger", "idempotency", "workflows", "dispatches", "endpoints",
     "announcements", "drops", "requests", "groups", "gatherings", "request_queue", "group_checks",
     "callbacks",
 )  # fmt: skip

@@ -20,6 +20,7 @@ from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import OffpeakError, StateConflict
 from offpeak.core.ports import Add
+from offpeak.core.pricing import Prices
 from offpeak.core.shard import ShardStatus
 from offpeak.planner.byte_ranges import workflow_input
 from offpeak.steps.announce_batch import announce_batch
@@ -45,12 +46,24 @@ from tests.steps.small_worker import SmallWorker
 ENDPOINT = "/v1/completions"
 RECEIVES_MAX = 5
 TICKS_MAX = 60_000
+PRICES = {
+    "red": Prices(
+        input=130_000, output=400_000, cached_input_write=130_000, cached_input_read=30_001
+    ),
+    "blue": Prices(
+        input=100_000,
+        output=150_000,
+        cached_input_write=100_000,
+        cached_input_read=20_001,
+        basis="batch",
+    ),
+}
 CATALOGUE = Catalogue(
     tuple(
         Model(
             id=name, pool=f"{name}-pool", source="s", endpoints=(ENDPOINT,), context_tokens=100,
             shard_lines_max=4, instances_max=1, concurrency=2, attempts_max=3,
-            claim_seconds_max=300,
+            claim_seconds_max=300, prices=PRICES[name],
         )
         for name in ("red", "blue")
     )

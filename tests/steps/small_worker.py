@@ -11,7 +11,7 @@ from typing import Any, Literal
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
 from offpeak.core.ports import Save
-from offpeak.core.request_line import FinishedLine
+from offpeak.core.request_line import FinishedLine, paid_usage
 from offpeak.core.run import RunStatus
 from offpeak.core.shard import ResultObject
 from offpeak.core.usage import Counts, Usage
@@ -22,6 +22,11 @@ from offpeak.wire.results import render_error, render_response
 from offpeak.wire.segments import read_lines
 
 LEASE_SECONDS = 180
+
+
+def usage_of(number: int) -> Usage:
+    """What a line's request takes, so that a test knows what a batch must cost."""
+    return Usage(input_tokens=number, cached_tokens=number // 3, output_tokens=7)
 
 
 def never() -> bool:
@@ -95,7 +100,7 @@ class SmallWorker:
         self.asked[line.custom_id] += 1
         if b"poison" in line.body:
             raise Unavailable("The engine died.")
-        usage = Usage(input_tokens=1)
+        usage = usage_of(number)
         sample = "x" * self._random.randint(1, 50)
         if line.custom_id.endswith("5"):
             result = render_error(
@@ -134,6 +139,6 @@ def _report(
     return ShardReport(
         batch_id=order.batch_id, account_id=order.account_id, run=order.run, number=order.number,
         attempt=order.attempt, outcome=outcome, counts=_counts(finished),
-        usage=sum((line.usage for line in finished.values()), Usage()), output=output,
+        usage=paid_usage(finished.values()), output=output,
         errors=errors,
     )  # fmt: skip

@@ -21,6 +21,7 @@ from offpeak.steps.merge_results import merge_results, read_results
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.checkpoints import encode_record
 from offpeak.wire.results import line_number, render_response
+from tests.steps.small_worker import usage_of
 from tests.steps.ward import ACCOUNT, BATCH, Ward
 
 
@@ -66,7 +67,8 @@ def test_every_shard_without_results_is_harvested_dispatched_or_not() -> None:
     codes = [r["error"]["code"] for r in results if r["response"] is None]
     assert codes == ["batch_cancelled"] * 19
     assert ward.batch.counts.completed == 5
-    assert ward.batch.usage == Usage(input_tokens=4 + 7)
+    of_shard_0 = sum(map(usage_of, range(1, 5)), Usage())
+    assert ward.batch.usage == of_shard_0 + Usage(input_tokens=7)
 
 
 def test_the_first_record_of_a_line_counts() -> None:

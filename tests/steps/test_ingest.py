@@ -77,7 +77,7 @@ class Ingest:
             "acct_1", "batch_1", ranges, clock=memory.clock, accounts=memory.accounts,
             batches=memory.batches, runs=memory.runs, changes=memory.changes,
             reader=memory.reader, writer=memory.writer, multipart=memory.multipart,
-            catalogue=CATALOGUE,
+            catalogue=CATALOGUE, ledger=memory.ledger,
         )  # fmt: skip
 
     def run(self, range_bytes: int = 1_000_000) -> str:
@@ -448,6 +448,7 @@ def test_a_crash_while_manifests_are_written_leaves_no_rows_and_no_parts() -> No
             accounts=ingest.memory.accounts, batches=ingest.memory.batches,
             runs=ingest.memory.runs, changes=ingest.memory.changes, reader=ingest.memory.reader,
             writer=ingest.memory.writer, multipart=ingest.memory.multipart, catalogue=unserved,
+            ledger=ingest.memory.ledger,
         )  # fmt: skip
     assert ingest.runs == []
     assert ingest.memory.multipart.open_ids == ()

@@ -141,7 +141,7 @@ def test_one_batch_is_created_and_started() -> None:
             ACCOUNT, new, idempotency_key="k", clock=world.clock, reader=world.reader,
             writer=world.writer, changes=world.changes, files=world.files, batches=world.batches,
             idempotency=world.idempotency, workflows=world.workflows,
-            announcements=world.announcements, catalogue=CATALOGUE,
+            announcements=world.announcements, catalogue=CATALOGUE, ledger=world.ledger,
         )
     )  # fmt: skip
     assert len({batch.id for batch in batches}) == 1

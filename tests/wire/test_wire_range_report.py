@@ -48,7 +48,10 @@ def test_sorted_ids_keep_their_lines(custom_ids: list[str]) -> None:
 
 
 def test_the_trailer_is_found_from_the_end() -> None:
-    trailer = Trailer(begin=3, good_lines=5, bad_lines=2, records_bytes=77, models=["a", "b"])
+    trailer = Trailer(
+        begin=3, good_lines=5, bad_lines=2, records_bytes=77, models=["a", "b"],
+        completion_tokens=[4_096, 17],
+    )  # fmt: skip
     stored = b"records and ids" + encode_trailer(trailer)
     assert decode_trailer(stored) == trailer
     assert trailer_bytes(stored[-4:]) == len(stored) - len(b"records and ids")

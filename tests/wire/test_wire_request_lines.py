@@ -364,3 +364,27 @@ def test_a_checked_line_is_read_with_its_body_untouched() -> None:
 def test_reading_a_line_that_was_never_checked_raises(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         read_line(line, 3)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "changes", "tokens"),
+    [
+        (CHAT, {}, TINY.completion_tokens_default),
+        (CHAT, {"max_tokens": 7}, 7),
+        (CHAT, {"max_tokens": 7, "max_completion_tokens": 9, "n": 3}, 27),
+        (CHAT, {"max_tokens": 0, "n": None}, TINY.completion_tokens_default),
+        ("/v1/completions", {"max_tokens": 5, "n": 2, "best_of": 4}, 20),
+        ("/v1/responses", {"max_output_tokens": 11}, 11),
+        ("/v1/embeddings", {}, 0),
+    ],
+)
+def test_a_line_says_what_it_may_generate_at_most_however_it_is_read(
+    endpoint: str, changes: dict[str, Any], tokens: int
+) -> None:
+    plain = _check(_with_body(endpoint, **changes), endpoint)
+    walked = LineChecker(endpoint, CATALOGUE, LINE_BYTES_MAX)._walk(
+        json.dumps(_with_body(endpoint, **changes)).encode(), 7
+    )
+    assert isinstance(plain, GoodLine)
+    assert plain == walked
+    assert plain.completion_tokens == tokens

@@ -95,6 +95,7 @@ class BatchRoutes:
             workflows=ports.workflows,
             announcements=ports.announcements,
             catalogue=ports.catalogue,
+            ledger=ports.ledger,
         )
         return json_response(self._render(batch))
 

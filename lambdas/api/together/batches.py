@@ -70,6 +70,7 @@ class TogetherBatchRoutes:
             workflows=ports.workflows,
             announcements=ports.announcements,
             catalogue=ports.catalogue,
+            ledger=ports.ledger,
         )
         return json_response({"job": self._render(batch), "warning": _warning(body)})
 

@@ -21,6 +21,7 @@ from offpeak.core.ports.effects import (
     Endpoints,
     Workflows,
 )
+from offpeak.core.ports.ledger import Ledger
 from offpeak.core.ports.metrics import Metrics, PoolMeasure
 from offpeak.core.ports.objects import (
     PART_BYTES_MAX,
@@ -91,6 +92,7 @@ __all__ = [
     "GroupClaim",
     "Groups",
     "Idempotency",
+    "Ledger",
     "Metrics",
     "Moved",
     "Multipart",

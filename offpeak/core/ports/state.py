@@ -12,6 +12,7 @@ from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
+from offpeak.core.ledger import Balance, Entry
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
@@ -32,6 +33,8 @@ Row = (
     | Gathering
     | Webhook
     | Delivery
+    | Balance
+    | Entry
 )
 
 

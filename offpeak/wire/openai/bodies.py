@@ -161,6 +161,14 @@ class ProbeWebhookBody(Body):
     event_type: Word
 
 
+class EstimateBatchBody(Body):
+    """What a batch is created with, as far as an estimate looks at it."""
+
+    input_file_id: Id
+    endpoint: Word
+    completion_window: Word = "24h"
+
+
 BodyT = TypeVar("BodyT", bound=Body)
 
 

@@ -1,0 +1,64 @@
+"""`offpeak usage`: what the account used, day by day."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from offpeak.cli.client import Api
+from offpeak.cli.errors import UsageError
+from offpeak.cli.settings import ApiKey, BaseUrl, read_settings
+from offpeak.cli.show import AsJson, show_json, show_rows
+from offpeak.core.ledger import dollars
+
+GROUPS = ("model", "batch")
+PAGE_DAYS = 31
+
+
+def usage(
+    days: Annotated[int, typer.Option(min=1, max=3_660, help="So many days back, UTC.")] = 30,
+    by: Annotated[
+        str, typer.Option(metavar="model,batch", help="A row for each of them.")
+    ] = "model",
+    as_json: AsJson = False,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show tokens and their cost by day: those of requests that succeeded."""
+    if not set(filter(None, by.split(","))) <= set(GROUPS):
+        raise UsageError(f"--by {by!r} is not made of {', '.join(GROUPS)}.")
+    with Api(read_settings(base_url, api_key)) as api:
+        buckets = list(_buckets(api, int(time.time()) - days * 86_400, by))
+    if as_json:
+        show_json(buckets)
+        return
+    show_rows(
+        ("day", "model", "batch", "requests", "input", "cached", "output", "cost"),
+        (_row(bucket, result) for bucket in buckets for result in bucket["results"]),
+    )
+
+
+def _buckets(api: Api, start: int, by: str) -> Iterator[dict[str, Any]]:
+    query: dict[str, Any] = {"start_time": start, "group_by": by, "limit": PAGE_DAYS}
+    while True:
+        page = api.get("/v1/usage", query)
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        query["page"] = page["next_page"]
+
+
+def _row(bucket: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
+    day = datetime.fromtimestamp(bucket["start_time"], UTC).strftime("%Y-%m-%d")
+    numbers = (
+        result[name]
+        for name in ("num_model_requests", "input_tokens", "input_cached_tokens", "output_tokens")
+    )
+    return (
+        day, result["model"] or "", result["batch_id"] or "", *(f"{n:,}" for n in numbers),
+        dollars(result["amount"]["microdollars"]),
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""What a file would cost and when it would be done, before anything runs: a range, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from offpeak.core.account import Account
+from offpeak.core.catalogue import Catalogue
+from offpeak.core.ledger import EVER, Entry
+from offpeak.core.model import Model
+from offpeak.core.ports import Clock, Files, Ledger, Reader, Runs
+from offpeak.core.pricing import batch_prices, cost_microdollars
+from offpeak.core.run import Run
+from offpeak.core.usage import Usage
+from offpeak.planner.estimate_seconds import (
+    COLD_START_SECONDS,
+    FASTEST,
+    SLOWEST,
+    Speed,
+    measured_speed,
+    prior_speed,
+)
+from offpeak.planner.estimate_usage import Basis, Ratios, Work, estimate_usage, ratios_of
+from offpeak.steps.create_batch import check_endpoint, check_input
+from offpeak.steps.find_file import find_file
+from offpeak.steps.hold_credits import SETTLEMENTS_MAX
+from offpeak.steps.sample_lines import sample_lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Of one model, or of all: tokens, micro-dollars, and seconds from now (None where nobody can tell)."""
+
+    usage: Usage
+    microdollars: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEstimate:
+    model: str
+    work: Work
+    low: Figures
+    expected: Figures
+    high: Figures
+    tokens_basis: Basis
+    measured_requests: int
+    seconds_basis: Basis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEstimate:
+    """`lines` were read and `bad_lines` of them would be refused; `is_whole` when that is the whole file."""
+
+    models: Sequence[ModelEstimate]
+    lines: int
+    bad_lines: int
+    is_whole: bool
+
+
+def estimate_batch(
+    account: Account, file_id: str, endpoint: str, *, clock: Clock, files: Files, reader: Reader,
+    runs: Runs, ledger: Ledger, catalogue: Catalogue,
+) -> BatchEstimate:  # fmt: skip
+    """Raises NotFound for a file that isn't there, InvalidRequest for one that can't be a batch's input or an endpoint
+    that isn't served."""
+    check_endpoint(endpoint, catalogue)
+    file = find_file(account.id, file_id, clock=clock, files=files)
+    check_input(file)
+    sample = sample_lines(file, endpoint, reader=reader, catalogue=catalogue)
+    settled = ledger.entries(
+        account.id, start=0, stop=EVER, limit=SETTLEMENTS_MAX, after=None, ascending=False
+    ).rows
+    estimates = []
+    for model_id, work in sample.works.items():
+        model = catalogue.find(model_id)
+        if model is not None:
+            ahead = runs.ready(model.pool)
+            estimates.append(_estimate(model, work, settled, ahead, clock.now()))
+    return BatchEstimate(
+        models=estimates, lines=sample.lines, bad_lines=sample.bad_lines, is_whole=sample.is_whole
+    )
+
+
+def _estimate(
+    model: Model, work: Work, settled: Sequence[Entry], ahead: Sequence[Run], now: float
+) -> ModelEstimate:
+    ratios = ratios_of(model.id, settled)
+    speed = measured_speed(ahead, now) or prior_speed(model)
+    measured = speed is not None and speed.basis == "measured"
+    best, worst = (1.0, 1.0) if measured else (FASTEST, SLOWEST)
+    start = 0 if ahead else COLD_START_SECONDS
+    forecast = _Forecast(model, work, ratios, speed, ahead)
+    return ModelEstimate(
+        model=model.id, work=work, tokens_basis=ratios.basis, measured_requests=ratios.requests,
+        seconds_basis=None if speed is None else speed.basis,
+        low=forecast.figures("low", best, 0, speed.instances if speed else 1),
+        expected=forecast.figures("expected", 1.0, start / 3, speed.instances if speed else 1),
+        high=forecast.figures("high", worst, start, 1),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    model: Model
+    work: Work
+    ratios: Ratios
+    speed: Speed | None
+    ahead: Sequence[Run]
+
+    def figures(self, which: str, factor: float, start: float, instances: int) -> Figures:
+        """`instances` of the pool at work, each taking `factor` times as long as reckoned, the first after `start`."""
+        ratio = getattr(self.ratios, which)
+        usage = estimate_usage(self.work, ratio)
+        seconds = None
+        if self.speed is not None:
+            waiting = sum((estimate_usage(_left(run), ratio) for run in self.ahead), Usage())
+            seconds = start + factor * self.speed.seconds(waiting + usage) / max(1, instances)
+        prices = batch_prices(self.model.prices)
+        return Figures(usage=usage, microdollars=cost_microdollars(prices, usage), seconds=seconds)
+
+
+def _left(run: Run) -> Work:
+    """What of a run was not dispatched yet."""
+    share = (run.shards - run.cursor) / run.shards if run.shards else 0.0
+    return Work(
+        lines=round(share * run.lines), input_bytes=round(share * run.input_bytes),
+        completion_tokens=round(share * run.completion_tokens),
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""What is in an input file, by a sample of it: whole when it is small, else some stretches spread over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from offpeak.core.catalogue import Catalogue
+from offpeak.core.file import File
+from offpeak.core.ports import Reader
+from offpeak.planner.estimate_usage import Work
+from offpeak.wire.jsonl import LINE_BYTES_MAX, split_lines
+from offpeak.wire.request_lines import GoodLine, LineChecker
+
+STRETCHES = 8
+STRETCH_BYTES = 2 * LINE_BYTES_MAX
+"""Wherever it begins, a whole line fits into it."""
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """`works` by model id, reckoned up to the whole file; `lines` were read, `bad_lines` of them would be refused."""
+
+    works: Mapping[str, Work]
+    lines: int
+    bad_lines: int
+    is_whole: bool
+
+
+def sample_lines(file: File, endpoint: str, *, reader: Reader, catalogue: Catalogue) -> Sample:
+    """Reads at most `STRETCHES` × `STRETCH_BYTES`."""
+    checker = LineChecker(endpoint, catalogue, LINE_BYTES_MAX)
+    found: dict[str, list[int]] = {}
+    lines = bad_lines = sampled_bytes = 0
+    for line, line_bytes in _lines(file, reader):
+        lines += 1
+        sampled_bytes += line_bytes
+        checked = checker.check(line, lines)
+        if not isinstance(checked, GoodLine):
+            bad_lines += 1
+            continue
+        sums = found.setdefault(checked.model.id, [0, 0, 0])
+        for place, more in enumerate((1, line_bytes, checked.completion_tokens)):
+            sums[place] += more
+    is_whole = file.bytes <= STRETCHES * STRETCH_BYTES
+    scale = 1.0 if is_whole or not sampled_bytes else file.bytes / sampled_bytes
+    return Sample(
+        works={model: _scaled(sums, scale) for model, sums in sorted(found.items())},
+        lines=lines, bad_lines=bad_lines, is_whole=is_whole,
+    )  # fmt: skip
+
+
+def _scaled(sums: list[int], scale: float) -> Work:
+    lines, input_bytes, completion_tokens = (round(scale * each) for each in sums)
+    return Work(lines=lines, input_bytes=input_bytes, completion_tokens=completion_tokens)
+
+
+def _lines(file: File, reader: Reader) -> Iterator[tuple[bytes | None, int]]:
+    """Whole lines, and how many bytes each has in the file."""
+    if file.bytes <= STRETCHES * STRETCH_BYTES:
+        stretches = [(0, file.bytes)]
+    else:
+        step = (file.bytes - STRETCH_BYTES) // (STRETCHES - 1)
+        stretches = [(n * step, n * step + STRETCH_BYTES) for n in range(STRETCHES)]
+    for start, stop in stretches:
+        lines = split_lines(reader.stream(file.key, start, stop), start)
+        if start > 0:
+            next(lines, None)  # the rest of a line that began before
+        for begin, end, line in lines:
+            cut_off = end >= stop and stop < file.bytes
+            blank = end >= file.bytes and line is not None and not line.strip()
+            if cut_off or blank:
+                break
+            whole = line.removeprefix(BOM) if line is not None and begin == 0 else line
+            yield whole, end - begin
