@@ -60,9 +60,9 @@ PRIOR = Ratios(
 def ratios_of(model: str, settled: Iterable[Entry]) -> Ratios:
     """What an account's settlements say of this model; the prior where they hold too few requests of it."""
     mine = [each for entry in settled for each in entry.models if each.model == model]
-    mine = [each for each in mine if each.requests >= REQUESTS_A_BATCH_MIN]
+    mine = [each for each in mine if each.requests >= REQUESTS_A_BATCH_MIN and each.input_bytes]
     requests = sum(each.requests for each in mine)
-    if requests < REQUESTS_MIN or not all(each.input_bytes for each in mine):
+    if requests < REQUESTS_MIN:
         return PRIOR
     each_ratio = [_ratio([each]) for each in mine]
     return Ratios(
