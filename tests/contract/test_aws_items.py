@@ -80,7 +80,8 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     if hint in LEAVES:
         return LEAVES[hint]
     if get_origin(hint) is Mapping:
-        return st.dictionaries(TEXT, TEXT, max_size=3)
+        key, value = get_args(hint)
+        return st.dictionaries(values_of(key), values_of(value), max_size=3)
     if get_origin(hint) is tuple:
         return st.lists(values_of(get_args(hint)[0]), max_size=3).map(tuple)
     if get_origin(hint) is Literal or isinstance(hint, EnumType):
