@@ -24,7 +24,7 @@ from offpeak.core.catalogue import Catalogue, parse_catalogue
 from tests.infra.idle_cost import put_into
 from tests.infra.synthesised import STAGES, synthesise
 
-FOLDER = ROOT / "tests/infra/snapshots"
+FOLDER = ROOT / "tests/infra/templates"
 DEPLOY_GUIDE = ROOT / "docs/deploy.md"
 # One GPU; several, with tensor parallelism; embeddings.
 POOLS = ("phi-4", "llama-3-3-70b-instruct", "qwen3-embedding-0-6b")

@@ -1,0 +1,51 @@
+"""What a change of infra does to every stage's templates is read in a diff."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infra.bundles import Bundles
+from tests.infra.idle_cost import BEGIN, END, Row, put_into, render
+from tests.infra.snapshots import DEPLOY_GUIDE, FOLDER, render_stage, representative
+from tests.infra.snapshots import render as render_template
+from tests.infra.synthesised import STAGES
+
+AGAIN = "run `make snapshots`, and read the difference before you commit it"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_templates_are_those_that_were_reviewed(name: str, bundles: Bundles) -> None:
+    made = render_stage(STAGES[name], bundles)
+    kept = {path.stem: path.read_text() for path in (FOLDER / name).glob("*.yaml")}
+    differing = sorted(part for part in made.keys() | kept if made.get(part) != kept.get(part))
+    assert not differing, f"{name}: {', '.join(differing)} changed: {AGAIN}"
+
+
+def test_no_snapshot_is_of_a_stage_that_is_gone() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == set(STAGES), AGAIN
+
+
+def test_what_an_asset_holds_changes_no_snapshot() -> None:
+    first, second = ({"S3Key": f"{digit * 64}.zip"} for digit in "ab")
+    assert render_template(first) == render_template(second) == "S3Key: <asset>.zip\n"
+
+
+def test_an_idle_stage_costs_what_the_guide_says(bundles: Bundles) -> None:
+    guide = DEPLOY_GUIDE.read_text()
+    assert put_into(guide, bundles, representative()) == guide, AGAIN
+
+
+def test_the_sum_is_of_the_amounts_that_stand_above_it() -> None:
+    guide = DEPLOY_GUIDE.read_text()
+    table = guide[guide.index(BEGIN) : guide.index(END)]
+    *amounts, total = re.findall(r"\| \**(\d+\.\d\d)\** \|$", table, re.M)
+    assert len(amounts) > 5
+    assert float(total) == pytest.approx(sum(map(float, amounts)))
+    assert "| **sum** | | **0.03** |" in render([Row("a", "", 0.014), Row("b", "", 0.016)])
+
+
+def test_snapshots_are_short_enough_to_be_read() -> None:
+    assert sum(path.stat().st_size for path in Path(FOLDER).rglob("*.yaml")) < 2_000_000
