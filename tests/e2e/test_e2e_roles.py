@@ -164,3 +164,31 @@ def test_an_event_reaches_its_endpoint(guarded: LocalCloud) -> None:
         wait_until(
             lambda: not aws.webhooks.get(caller.account_id, made.id).is_enabled, "410 disables it"
         )
+
+
+def test_requests_are_sent_grouped_cancelled_and_read(guarded: LocalCloud) -> None:
+    """A large body's road through S3 included, and the sweep's."""
+    caller = make_caller(guarded, connect(guarded), "requests")
+
+    def send(text: str) -> str:
+        body = {"model": "offpeak/tiny-chat", "messages": [{"role": "user", "content": text}]}
+        made = caller.call("POST", "/requests", json={"request_body": body})
+        assert made.status_code == 201, made.text
+        return str(made.json()["id"])
+
+    sent = [send("small"), send("large " * 50_000), send("[[sleep=600]]")]
+    group = caller.call("POST", "/batches", json={"requests_ids": sent[:2]}).json()
+    grown = caller.call("POST", f"/batches/{group['id']}/requests", json={"requests_ids": sent[2:]})
+    assert grown.status_code == 200, grown.text
+    assert caller.call("POST", f"/batches/{sent[2]}/cancel").json()["status"] == "cancelled"
+    call_function(guarded, "sweep-requests", {})
+    status = f"/batches/{group['id']}/status"
+    wait_until(
+        lambda: caller.call("GET", status).json()["status"] == "completed", "the group is completed"
+    )
+    lines = parse(caller.call("GET", f"/batches/{group['id']}/results").text)
+    assert [line["status"] for line in lines] == ["completed", "completed", "cancelled"]
+    other = caller.call("POST", "/batches", json={"requests_ids": [send("[[sleep=600]]")]}).json()
+    caller.call("POST", f"/batches/{other['id']}/cancel")
+    results = f"/batches/{other['id']}/results"
+    wait_until(lambda: caller.call("GET", results).status_code == 200, "it is cancelled")
