@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +31,7 @@ from offpeak.local.front import FrontDoor
 from offpeak.local.front import encode_config as encode_front
 from offpeak.local.function_logs import save_logs
 from offpeak.local.keys import Keys
-from offpeak.local.models import Offer, offer
+from offpeak.local.models import known_models, offer, with_fields, with_names
 from offpeak.local.processes import Process, ProcessFailed, answers, free_port
 from offpeak.local.sagemaker.__main__ import Served, encode_config
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS
@@ -70,7 +69,7 @@ class LocalCloud:
     starting (`wait_for_workers`).
 
     `engine` is `echo`, `vllm` or the URL of an OpenAI-compatible server, `model` what it serves instead of its default,
-    `aliases` further names of it.
+    `aliases` further names of it: those of `models.toml` are given too, so that what is written for a deployment runs.
     `port=0` takes a free one. `auth=True` makes the emulator enforce the deployed roles. `worker` goes over the
     instances' environment, `model_fields` over the fields of the models file (`{"shard_lines_max": 50}`). Each step of
     the start is told to `tell`.
@@ -93,7 +92,10 @@ class LocalCloud:
         worker_python: Path | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._offer = _offer(engine, model, aliases, model_fields or {})
+        found = offer(engine, model, TINY_MODEL)
+        self._offer = with_names(
+            with_fields(found, model_fields or {}), aliases, known_models(ROOT)
+        )
         self._folder = folder.absolute()
         self._port = port
         self._auth = auth
@@ -336,13 +338,3 @@ class LocalCloud:
                     f"See {self._folder / 'emulator'}."
                 )
             time.sleep(0.5)
-
-
-def _offer(
-    engine: str, model: str | None, aliases: Sequence[str], fields: Mapping[str, Any]
-) -> Offer:
-    found = offer(engine, model, TINY_MODEL)
-    taken = {m.id for m in found.models}
-    first, *others = (replace(m, **fields) for m in found.models)
-    first = replace(first, aliases=tuple(name for name in aliases if name not in taken))
-    return replace(found, models=(first, *others))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
 
-from offpeak.core.catalogue import Modality, Model
+from offpeak.core.catalogue import CatalogueError, Modality, Model, parse_catalogue
 from offpeak.core.pricing import Prices
 
 EngineKind = Literal["echo", "vllm", "server"]
@@ -66,6 +66,30 @@ def offer(engine: str, model: str | None, tiny_model: Path) -> Offer:
     raise EngineError(
         f"ENGINE={engine}: give vllm, echo, or the URL of an OpenAI-compatible server."
     )
+
+
+def with_fields(found: Offer, fields: Mapping[str, Any]) -> Offer:
+    """The same offer, its models with other values in these fields."""
+    return replace(found, models=[replace(model, **fields) for model in found.models])
+
+
+def known_models(root: Path) -> Sequence[Model]:
+    """The models of the project's `models.toml`, deployed or not. Raises EngineError when that file is wrong."""
+    try:
+        return parse_catalogue((root / "models.toml").read_text()).models
+    except CatalogueError as error:
+        raise EngineError(str(error)) from None
+
+
+def with_names(found: Offer, names: Sequence[str], known: Sequence[Model]) -> Offer:
+    """The same offer, its first model under further names: `names`, and those of every known model whose endpoint it
+    serves. A program that was written for a deployment runs as it stands."""
+    first, *others = found.models
+    served = [model for model in known if set(model.endpoints) & set(first.endpoints)]
+    further = [*names, *(name for model in served for name in (model.id, *model.aliases))]
+    taken = {model.id for model in found.models}
+    aliases = tuple(dict.fromkeys(name for name in further if name not in taken))
+    return replace(found, models=[replace(first, aliases=aliases), *others])
 
 
 def _echo(model: str | None) -> Offer:

@@ -43,10 +43,8 @@ def page(caller: Caller) -> Page:
 
 
 def send(page: Page, text: str = "Your query here") -> dict[str, Any]:
-    """The page's first snippet, for a model that is served here."""
-    printed = page(
-        SEND_A_REQUEST, **{"llama-3.1-70b-instruct-fp16": MODEL, "Your query here": text}
-    )
+    """The page's first snippet."""
+    printed = page(SEND_A_REQUEST, **{"Your query here": text})
     made: dict[str, Any] = ast.literal_eval(printed)
     return made
 

@@ -28,7 +28,7 @@ def _line(custom_id: str, text: str) -> dict[str, Any]:
     messages = [{"role": "user", "content": text}]
     return {
         "custom_id": custom_id,
-        "body": {"model": MODEL, "messages": messages, "max_tokens": 200},
+        "body": {"model": "deepseek-ai/DeepSeek-V3", "messages": messages, "max_tokens": 200},
     }
 
 

@@ -7,7 +7,18 @@ import pytest
 
 from offpeak.core.catalogue import Catalogue, parse_catalogue
 from offpeak.core.models_text import write_models
-from offpeak.local.models import TINY_CHAT, TINY_EMBED, EngineError, offer, pool_name
+from offpeak.local.models import (
+    EMBEDDINGS,
+    TINY_CHAT,
+    TINY_EMBED,
+    EngineError,
+    known_models,
+    offer,
+    pool_name,
+    with_names,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -30,6 +41,23 @@ def test_the_echo_serves_chat_and_embeddings(tmp_path: Path) -> None:
     offered = offer("echo", None, tmp_path)
     assert [model.id for model in offered.models] == [TINY_CHAT, TINY_EMBED]
     assert offered.environment["OFFPEAK_ENGINE"] == "echo"
+
+
+def test_what_is_written_for_a_deployed_model_runs_here(tmp_path: Path) -> None:
+    known = known_models(ROOT)
+    offered = with_names(offer("echo", None, tmp_path), ("mine", TINY_EMBED), known)
+    catalogue = Catalogue(tuple(offered.models))
+    catalogue.check_names()
+    for name in ("mine", "llama-3.1-70b-instruct-fp16", "deepseek-ai/DeepSeek-V3"):
+        assert catalogue.find(name) == offered.models[0]
+    assert catalogue.find(TINY_EMBED) == offered.models[1]
+
+
+def test_a_model_without_an_endpoint_does_not_stand_in_for_one_that_has_it(tmp_path: Path) -> None:
+    known = known_models(ROOT)
+    [chat] = with_names(offer("vllm", None, tmp_path), (), known).models
+    [embedding] = (model for model in known if model.endpoints == EMBEDDINGS)
+    assert embedding.id not in chat.aliases
 
 
 def test_a_model_folder_is_served_under_its_name_with_its_own_context(
