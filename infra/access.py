@@ -428,7 +428,9 @@ def _deliveries(access: Access, resources: Resources) -> Iterator[iam.PolicyStat
     if access.asks_callbacks:
         yield _allow(["sqs:SendMessage"], resources.callback_queue.queue_arn)
     if access.signs:
-        yield _allow(["secretsmanager:GetSecretValue"], resources.signing_secret.secret_arn)
+        # The emulator asks for the right to every secret, whichever is read.
+        secret = "*" if resources.stage.emulated else resources.signing_secret.secret_arn
+        yield _allow(["secretsmanager:GetSecretValue"], secret)
 
 
 def _executions(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
