@@ -37,7 +37,7 @@ ROW_DELETES = ["dynamodb:DeleteItem"]
 class Access:
     """What one process may touch: tables by name, objects by key prefix. In the drop folder that is, by suffix, what
     is named as ours: nobody may write or delete a producer's object. `updates` are tables whose rows are moved without
-    being read (docs/decisions/0010)."""
+    being read (docs/decisions/0009)."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()

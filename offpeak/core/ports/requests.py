@@ -1,7 +1,7 @@
 """Stand-alone requests: their rows, groups and gatherings, and the queue they travel in.
 
 A request is ended, claimed and released by a conditional update of its one row, without reading it first: that is what
-keeps a request at two writes (see docs/decisions/0010). All else is changed by `Changes.commit`.
+keeps a request at two writes (see docs/decisions/0009). All else is changed by `Changes.commit`.
 """
 
 from __future__ import annotations
