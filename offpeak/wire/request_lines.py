@@ -14,14 +14,19 @@ import msgspec
 
 from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
-from offpeak.core.destination import Reach
-from offpeak.core.errors import InvalidRequest
-from offpeak.core.image import image_parts, parse_image_url
 from offpeak.core.request_line import LineError, RequestLine
-from offpeak.wire.request_shapes import CHOICES_MAX, CUSTOM_ID_CHARACTERS_MAX, DIALECTS, INPUTS_MAX
+from offpeak.wire.request_checks import (
+    WrongField,
+    check_choices,
+    check_images,
+    check_prompts,
+    check_token_limit,
+    quote,
+    require,
+    wrong_type,
+)
+from offpeak.wire.request_shapes import CUSTOM_ID_CHARACTERS_MAX, DIALECTS
 
-QUOTED_CHARACTERS_MAX = 80
-MISSING = "missing_required_parameter"
 _BARE_ACCENTS: frozenset[Accent] = frozenset({"together"})
 """Their lines hold `custom_id` and `body`; the batch's endpoint says where they go."""
 MEDIA = b'_url"'
@@ -43,14 +48,6 @@ class BadLine:
 
     error: LineError
     custom_id: str | None
-
-
-class _Wrong(Exception):
-    """A check failed."""
-
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.param = code, message, param
 
 
 class LineChecker:
@@ -103,7 +100,7 @@ class LineChecker:
             custom_id = _check_custom_id(request)
             model = self._check_request(request)
             return GoodLine(custom_id, model, self._completion_tokens(request["body"], model))
-        except _Wrong as wrong:
+        except WrongField as wrong:
             error = LineError(
                 code=wrong.code, message=wrong.message, line=number, param=wrong.param
             )
@@ -111,7 +108,7 @@ class LineChecker:
 
     def _parse(self, line: bytes | None) -> dict[str, Any]:
         if line is None:
-            raise _Wrong(
+            raise WrongField(
                 "line_too_long",
                 f"This line is over {self._line_bytes_max:,} bytes. Shorten the request.",
             )
@@ -135,30 +132,30 @@ class LineChecker:
         return request
 
     def _check_request(self, request: dict[str, Any]) -> Model:
-        if self._is_given(request, "method") and _require(request, "method", str) != "POST":
-            raise _Wrong(
+        if self._is_given(request, "method") and require(request, "method", str) != "POST":
+            raise WrongField(
                 "invalid_request",
-                f"'method' is {_quote(request['method'])}. Only 'POST' is supported.",
+                f"'method' is {quote(request['method'])}. Only 'POST' is supported.",
                 "method",
             )
         if self._is_given(request, "url"):
-            self._check_url(_require(request, "url", str))
-        body = _require(request, "body", dict)
-        model = self._check_model(_require(body, "model", str, "body."))
+            self._check_url(require(request, "url", str))
+        body = require(request, "body", dict)
+        model = self._check_model(require(body, "model", str, "body."))
         if body.get("stream"):
-            raise _Wrong(
+            raise WrongField(
                 "streaming_unsupported",
                 "A batch can't stream. Remove 'stream' from the body, or set it to false.",
                 "body.stream",
             )
         if not isinstance(body.get("stream"), bool | None):
-            raise _wrong_type("body.stream", "a boolean")
+            raise wrong_type("body.stream", "a boolean")
         self._check_prompt(body, model)
-        _check_images(body, model)
+        check_images(body, model)
         for name in self._dialect.token_limits:
-            _check_token_limit(body.get(name), f"body.{name}", model)
+            check_token_limit(body.get(name), f"body.{name}", model)
         for name in self._dialect.choices:
-            _check_choices(body.get(name), f"body.{name}")
+            check_choices(body.get(name), f"body.{name}")
         return model
 
     def _is_given(self, request: dict[str, Any], name: str) -> bool:
@@ -176,14 +173,14 @@ class LineChecker:
         if url == self._endpoint:
             return
         if url not in ENDPOINTS:
-            raise _Wrong(
+            raise WrongField(
                 "invalid_url",
-                f"The URL {_quote(url)} is not supported. Use {_quote(self._endpoint)}, the batch's endpoint.",
+                f"The URL {quote(url)} is not supported. Use {quote(self._endpoint)}, the batch's endpoint.",
                 "url",
             )
-        raise _Wrong(
+        raise WrongField(
             "url_mismatch",
-            f"The URL {_quote(url)} differs from the batch's endpoint, {_quote(self._endpoint)}. "
+            f"The URL {quote(url)} differs from the batch's endpoint, {quote(self._endpoint)}. "
             "Send requests for another endpoint in a batch of their own.",
             "url",
         )
@@ -191,11 +188,11 @@ class LineChecker:
     def _check_model(self, name: str) -> Model:
         model = self._catalogue.find(name)
         if model is None:
-            raise _Wrong("model_not_found", self._catalogue.absence(name), "body.model")
+            raise WrongField("model_not_found", self._catalogue.absence(name), "body.model")
         if self._endpoint not in model.endpoints:
-            raise _Wrong(
+            raise WrongField(
                 "invalid_request",
-                f"The model {_quote(name)} does not serve {self._endpoint}. It serves {', '.join(model.endpoints)}.",
+                f"The model {quote(name)} does not serve {self._endpoint}. It serves {', '.join(model.endpoints)}.",
                 "body.model",
             )
         return model
@@ -205,11 +202,11 @@ class LineChecker:
         if self._dialect.takes_text and body.get(name) == "":
             return
         if self._dialect.takes_text:
-            prompt = _require(body, name, str | list, "body.")
+            prompt = require(body, name, str | list, "body.")
         else:
-            prompt = _require(body, name, list, "body.")
+            prompt = require(body, name, list, "body.")
         if self._dialect.takes_tokens and isinstance(prompt, list):
-            _check_prompts(prompt, f"body.{name}", model)
+            check_prompts(prompt, f"body.{name}", model)
 
 
 def render_request_line(custom_id: str, url: str, body: bytes) -> bytes:
@@ -248,15 +245,12 @@ _ANY = msgspec.json.Decoder(float_hook=float)
 """Without the hook it refuses 1e999, which it lets pass in fields that it skips."""
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STRING = msgspec.json.Decoder(str)
-_TYPE_NAMES: dict[Any, str] = {
-    str: "a string", dict: "an object", list: "an array", str | list: "a string or an array",
-}  # fmt: skip
 
 
 def _check_custom_id(request: dict[str, Any]) -> str:
-    custom_id: str = _require(request, "custom_id", str)
+    custom_id: str = require(request, "custom_id", str)
     if len(custom_id) > CUSTOM_ID_CHARACTERS_MAX:
-        raise _Wrong(
+        raise WrongField(
             "invalid_request",
             f"'custom_id' has {len(custom_id):,} characters; at most {CUSTOM_ID_CHARACTERS_MAX} are allowed.",
             "custom_id",
@@ -264,82 +258,8 @@ def _check_custom_id(request: dict[str, Any]) -> str:
     return custom_id
 
 
-def _check_token_limit(value: Any, param: str, model: Model) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _wrong_type(param, "a whole number")
-    if value > model.completion_tokens_max:
-        raise _Wrong(
-            "invalid_request",
-            f"'{param}' is {value if value < 10**15 else 'too large'}; {model.id} generates at most "
-            f"{model.completion_tokens_max} tokens a request.",
-            param,
-        )
-
-
-def _check_images(body: dict[str, Any], model: Model) -> None:
-    """What can be known of them without a look; the worker has the last word."""
-    try:
-        for part in image_parts(body):
-            if model.modality != "vision":
-                raise _Wrong(
-                    "invalid_request",
-                    f"{model.id} takes no images. GET /v1/models says which models do.",
-                    part.param,
-                )
-            parse_image_url(part.url, Reach.LOOPBACK, param=part.param)
-    except InvalidRequest as error:
-        raise _Wrong(error.code, error.message, error.param) from None
-
-
-def _check_choices(value: Any, param: str) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= CHOICES_MAX:
-        raise _wrong_type(param, f"a whole number from 1 to {CHOICES_MAX}")
-
-
-def _check_prompts(prompts: list[Any], param: str, model: Model) -> None:
-    """Texts, or prompts that are tokens already, whose number is known: one, or a list of them."""
-    if len(prompts) > INPUTS_MAX and not isinstance(prompts[0], int):
-        raise _Wrong(
-            "invalid_request",
-            f"'{param}' has {len(prompts):,} elements; at most {INPUTS_MAX:,} go into one request.",
-            param,
-        )
-    longest = max((len(each) for each in (prompts, *prompts) if _is_tokens(each)), default=0)
-    if longest > model.context_tokens:
-        raise _Wrong(
-            "invalid_request",
-            f"'{param}' has a prompt of {longest:,} tokens; the context of {model.id} is {model.context_tokens:,}.",
-            param,
-        )
-
-
-def _is_tokens(prompt: Any) -> bool:
-    return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], int)
-
-
-def _require(fields: dict[str, Any], name: str, type_: Any, path: str = "") -> Any:
-    """The field's value. Missing, null and empty are the same mistake."""
-    param = path + name
-    value = fields.get(name)
-    if value is None:
-        raise _Wrong(MISSING, f"Missing required parameter: '{param}'.", param)
-    if not isinstance(value, type_):
-        raise _wrong_type(param, _TYPE_NAMES[type_])
-    if not value:
-        raise _Wrong(MISSING, f"'{param}' is empty. It is required.", param)
-    return value
-
-
-def _wrong_type(param: str, wanted: str) -> _Wrong:
-    return _Wrong("invalid_request", f"'{param}' must be {wanted}.", param)
-
-
-def _invalid_json(message: str) -> _Wrong:
-    return _Wrong("invalid_json_line", message)
+def _invalid_json(message: str) -> WrongField:
+    return WrongField("invalid_json_line", message)
 
 
 def _readable_custom_id(request: dict[str, Any]) -> str | None:
@@ -354,7 +274,3 @@ def _is_utf8(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= QUOTED_CHARACTERS_MAX else text[:QUOTED_CHARACTERS_MAX] + "…")
