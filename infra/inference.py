@@ -66,6 +66,31 @@ class Pool(Construct):
                     actions=["secretsmanager:GetSecretValue"], resources=[_secret_arn(secret)]
                 )
             )
+        served = self._model(model, image, resources, secret)
+        config = sagemaker.CfnEndpointConfig(
+            self,
+            "Config",
+            production_variants=[_variant(model, served)],
+            async_inference_config=_async_config(model, resources, success, failure),
+        )
+        endpoint = self._endpoint(name, config, model)
+        endpoint.node.add_dependency(self._log_group(name, resources.stage))
+        Scaling(
+            self,
+            "Scaling",
+            model=model,
+            stage=resources.stage,
+            endpoint=endpoint,
+            variant=VARIANT,
+        )
+
+    def _model(
+        self,
+        model: Model,
+        image: ecr_assets.DockerImageAsset,
+        resources: Resources,
+        secret: str | None,
+    ) -> sagemaker.CfnModel:
         served = sagemaker.CfnModel(
             self,
             "Model",
@@ -81,16 +106,14 @@ class Pool(Construct):
                 model_data_source=_weights(model),
             ),
         )
-        served.node.add_dependency(
-            self.role
-        )  # SageMaker checks at once that the role can pull the image
-        config = sagemaker.CfnEndpointConfig(
-            self,
-            "Config",
-            production_variants=[_variant(model, served)],
-            async_inference_config=_async_config(model, resources, success, failure),
-        )
-        endpoint = sagemaker.CfnEndpoint(
+        # SageMaker checks at once that the role can pull the image.
+        served.node.add_dependency(self.role)
+        return served
+
+    def _endpoint(
+        self, name: str, config: sagemaker.CfnEndpointConfig, model: Model
+    ) -> sagemaker.CfnEndpoint:
+        return sagemaker.CfnEndpoint(
             self,
             "Endpoint",
             endpoint_name=name,
@@ -98,15 +121,6 @@ class Pool(Construct):
             # An update keeps as many instances as scaling has chosen, not the configuration's first one.
             retain_all_variant_properties=True,
             deployment_config=_safe_update(model),
-        )
-        endpoint.node.add_dependency(self._log_group(name, resources.stage))
-        Scaling(
-            self,
-            "Scaling",
-            model=model,
-            stage=resources.stage,
-            endpoint=endpoint,
-            variant=VARIANT,
         )
 
     def _log_group(self, name: str, stage: Stage) -> logs.LogGroup:
