@@ -174,8 +174,8 @@ ACCESS: Mapping[str, Access] = {
         invokes_endpoints=True,
     ),
     "complete_shard": Access(
-        reads=("batches", "runs", "shards"),
-        writes=("runs", "shards", "deliveries"),
+        reads=("accounts", "batches", "runs", "shards", "ledger"),
+        writes=("runs", "shards", "deliveries", "ledger"),
         updates=("requests",),  # a gathering's results go to the requests they answer
         reads_objects=("work/",),
         asks_dispatch=True,
@@ -194,7 +194,7 @@ ACCESS: Mapping[str, Access] = {
         writes_objects=("work/",),
     ),
     "finalize_batch": Access(
-        reads=("batches", "runs", "shards", "ledger"),
+        reads=("accounts", "batches", "runs", "shards", "ledger"),
         writes=("files", "batches", "shards", "deliveries", "ledger"),
         updates=("requests",),  # what no notice has routed
         reads_objects=("work/", "results/"),
@@ -222,12 +222,13 @@ ACCESS: Mapping[str, Access] = {
     ),
     "collect_requests": Access(
         reads=("runs", "shards", "gatherings"),
-        writes=("batches", "runs", "gatherings"),
+        writes=("batches", "runs", "gatherings", "deliveries"),
         updates=("requests",),  # to expire one that waited too long
         reads_objects=("work/",),
         writes_objects=("work/",),
         sends_requests=True,  # reminders
         starts_batches=True,
+        asks_callbacks=True,  # of what expired and was sent with one
     ),
     "finalize_group": Access(
         reads=("requests", "groups"),

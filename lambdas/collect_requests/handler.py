@@ -28,6 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         received, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, writer=aws.writer,
         changes=aws.changes, requests=aws.requests, gatherings=aws.gatherings, runs=aws.runs,
         shards=aws.shards, workflows=aws.workflows, request_queue=aws.request_queue,
+        callbacks=aws.callbacks,
     )  # fmt: skip
     logger.info("collected", extra={"records": len(received), "failed": len(failed)})
     return {"batchItemFailures": [{"itemIdentifier": record} for record in failed]}

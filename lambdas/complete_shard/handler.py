@@ -35,10 +35,10 @@ def complete(body: str) -> None:
     if notice is None:
         return
     moved = complete_shard(
-        notice, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, batches=aws.batches,
-        runs=aws.runs, shards=aws.shards, changes=aws.changes, workflows=aws.workflows,
-        dispatches=aws.dispatches, requests=aws.requests, group_checks=aws.group_checks,
-        callbacks=aws.callbacks,
+        notice, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, accounts=aws.accounts,
+        batches=aws.batches, runs=aws.runs, shards=aws.shards, changes=aws.changes,
+        workflows=aws.workflows, dispatches=aws.dispatches, requests=aws.requests,
+        group_checks=aws.group_checks, callbacks=aws.callbacks, ledger=aws.ledger,
     )  # fmt: skip
     status = moved.status if moved else "unchanged"
     logger.info("noticed", extra={**asdict(notice), "status": status})

@@ -20,8 +20,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
     logger.append_keys(batch_id=event["batch_id"])
     batch = finalize_batch(
         event["account_id"], event["batch_id"], clock=aws.clock, reader=aws.reader,
-        writer=aws.writer, multipart=aws.multipart, batches=aws.batches, runs=aws.runs,
-        shards=aws.shards, changes=aws.changes, requests=aws.requests,
+        writer=aws.writer, multipart=aws.multipart, accounts=aws.accounts, batches=aws.batches,
+        runs=aws.runs, shards=aws.shards, changes=aws.changes, requests=aws.requests,
         group_checks=aws.group_checks, callbacks=aws.callbacks, ledger=aws.ledger,
     )  # fmt: skip
     logger.info("ended", extra={"status": batch.status, "counts": asdict(batch.counts)})

@@ -50,13 +50,15 @@ class GatheredSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What one collection brings into one lane: its segments, the ids at both ends, the deadlines at both ends."""
+    """What one collection brings into one lane: its segments, the ids at both ends, the deadlines at both ends, and
+    the sum of what its requests may generate at most."""
 
     segments: tuple[GatheredSegment, ...]
     oldest: str
     newest: str
     first_deadline: int
     last_deadline: int
+    completion_tokens: int
 
     @property
     def lines(self) -> int:
@@ -84,6 +86,7 @@ class Gathering:
     segments: tuple[GatheredSegment, ...] = ()
     lines: int = 0
     bytes: int = 0
+    completion_tokens: int = 0
     oldest: str = ""
     newest: str = ""
     first_deadline: int = 0
@@ -106,6 +109,7 @@ class Gathering:
         return replace(
             self, segments=self.segments + collected.segments,
             lines=self.lines + collected.lines, bytes=self.bytes + collected.bytes,
+            completion_tokens=self.completion_tokens + collected.completion_tokens,
             oldest=collected.oldest if empty else min(self.oldest, collected.oldest),
             newest=max(self.newest, collected.newest),
             first_deadline=collected.first_deadline if empty

@@ -24,6 +24,7 @@ from offpeak.core.layout import segment_key
 from offpeak.core.ports import (
     QUEUE_DELAY_SECONDS_MAX,
     Add,
+    Callbacks,
     Changes,
     Clock,
     Gatherings,
@@ -40,6 +41,7 @@ from offpeak.planner.cut_shards import span_limits
 from offpeak.steps.move_shard import CONFLICTS_MAX
 from offpeak.steps.seal_gathering import is_full, seal_gathering
 from offpeak.steps.show_request import earliest_gathering, expired_ending_at
+from offpeak.steps.tell_ending import tell_request
 from offpeak.wire.request_lines import read_custom_id, render_request_line
 from offpeak.wire.request_records import Reminder, RequestRecord, decode_record, encode_record
 from offpeak.wire.segments import read_lines_of
@@ -63,12 +65,12 @@ class Received:
 def collect_requests(
     received: Sequence[Received], *, clock: Clock, catalogue: Catalogue, reader: Reader,
     writer: Writer, changes: Changes, requests: Requests, gatherings: Gatherings, runs: Runs,
-    shards: Shards, workflows: Workflows, request_queue: RequestQueue,
+    shards: Shards, workflows: Workflows, request_queue: RequestQueue, callbacks: Callbacks,
 ) -> list[str]:  # fmt: skip
     """The ids of the records that were not taken in: to be delivered again."""
     collector = _Collector(
         clock, catalogue, reader, writer, changes, requests, gatherings, runs, shards, workflows,
-        request_queue,
+        request_queue, callbacks,
     )  # fmt: skip
     failed: list[str] = []
     for each, records in collector.sort(received, failed):
@@ -87,7 +89,7 @@ class _Collector:
     def __init__(
         self, clock: Clock, catalogue: Catalogue, reader: Reader, writer: Writer, changes: Changes,
         requests: Requests, gatherings: Gatherings, runs: Runs, shards: Shards,
-        workflows: Workflows, request_queue: RequestQueue,
+        workflows: Workflows, request_queue: RequestQueue, callbacks: Callbacks,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._catalogue = catalogue
@@ -100,6 +102,7 @@ class _Collector:
         self._shards = shards
         self._workflows = workflows
         self._queue = request_queue
+        self._callbacks = callbacks
 
     # ── what came ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,8 +178,18 @@ class _Collector:
         now = int(self._clock.now())
         late = [record for record in records if record.deadline <= now]
         if late:
-            self._requests.end([expired_ending_at(record.id, record.deadline) for record in late])
+            self._expire(late)
         return [record for record in records if record.deadline > now]
+
+    def _expire(self, late: Sequence[RequestRecord]) -> None:
+        """A collector that dies before all are told of gets their records again."""
+        endings = [expired_ending_at(record.id, record.deadline) for record in late]
+        for move in self._requests.end(endings):
+            if move.request is not None:
+                tell_request(
+                    move.request, clock=self._clock, changes=self._changes,
+                    callbacks=self._callbacks,
+                )  # fmt: skip
 
     def _in_pieces(
         self, records: Sequence[RequestRecord]
@@ -228,6 +241,7 @@ class _Collector:
         return Collected(
             segments=tuple(segments), oldest=min(ids), newest=max(ids),
             first_deadline=min(deadlines), last_deadline=max(deadlines),
+            completion_tokens=sum(record.tokens for record, _ in records),
         )  # fmt: skip
 
     # ── its gathering ────────────────────────────────────────────────────────────────────────────────────────────────

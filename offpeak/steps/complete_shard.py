@@ -14,12 +14,14 @@ from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import Outcome, ShardReport
 from offpeak.core.layout import shard_prefix
 from offpeak.core.ports import (
+    Accounts,
     Batches,
     Callbacks,
     Changes,
     Clock,
     Dispatches,
     GroupChecks,
+    Ledger,
     Reader,
     Requests,
     Runs,
@@ -41,8 +43,9 @@ REPORT_BYTES_MAX = 4_000_000
 
 def complete_shard(
     notice: InvocationNotice, *, clock: Clock, catalogue: Catalogue, reader: Reader,
-    batches: Batches, runs: Runs, shards: Shards, changes: Changes, workflows: Workflows,
-    dispatches: Dispatches, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
+    accounts: Accounts, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
+    workflows: Workflows, dispatches: Dispatches, requests: Requests, group_checks: GroupChecks,
+    callbacks: Callbacks, ledger: Ledger,
 ) -> Shard | None:  # fmt: skip
     """The shard as it was moved, or None when the notice changed nothing."""
     try:
@@ -61,10 +64,11 @@ def complete_shard(
         )  # fmt: skip
     dispatches.ask(found.pool)
     if is_gathering(found.batch_id):
-        # Before the ending is checked: finalising routes what nobody has, and two at once would pay twice.
+        # Before the ending is checked: finalising routes what nobody has, and two at once do the work twice.
         route_results(
-            moved or found, clock=clock, reader=reader, changes=changes, shards=shards,
-            requests=requests, group_checks=group_checks, callbacks=callbacks,
+            moved or found, clock=clock, reader=reader, changes=changes, accounts=accounts,
+            runs=runs, shards=shards, requests=requests, group_checks=group_checks,
+            callbacks=callbacks, ledger=ledger,
         )  # fmt: skip
     check_ending(found.account_id, found.batch_id, batches=batches, runs=runs, workflows=workflows)
     return moved

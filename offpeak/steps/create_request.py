@@ -30,7 +30,7 @@ from offpeak.core.request import Request
 from offpeak.core.window import parse_window
 from offpeak.steps.reserve_id import reserve_id
 from offpeak.wire.jsonl import LINE_BYTES_MAX
-from offpeak.wire.request_lines import BadLine, LineChecker, render_request_line
+from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker, render_request_line
 from offpeak.wire.request_records import QUEUED_BODY_BYTES_MAX, RequestRecord, encode_record
 from offpeak.wire.results import to_ascii_json
 
@@ -70,14 +70,14 @@ def create_request(
     """
     window_seconds = parse_window(new.completion_window)
     body = to_ascii_json(new.body)
-    model = _check(new, body, catalogue)
+    checked = _check(new, body, catalogue)
     request_id = reserve_id(
         REQUEST, account_id=account.id, route="POST /requests", key=idempotency_key,
         request=_meaning(new) if idempotency_key else {}, clock=clock, idempotency=idempotency,
     )  # fmt: skip
     now = int(clock.now())
     request = Request(
-        id=request_id, account_id=account.id, model=model, endpoint=new.endpoint,
+        id=request_id, account_id=account.id, model=checked.model.id, endpoint=new.endpoint,
         completion_window=new.completion_window, created_at=now, expires_at=now + window_seconds,
         accent=new.accent, metadata=new.metadata or None, callback=new.callback,
     )  # fmt: skip
@@ -87,14 +87,15 @@ def create_request(
         return made
     record = RequestRecord(
         id=made.id, account_id=account.id, model=made.model, endpoint=made.endpoint,
-        window=window_seconds, deadline=made.expires_at, again=again, **_carried(made, body, writer),
+        window=window_seconds, deadline=made.expires_at, tokens=checked.completion_tokens,
+        again=again, **_carried(made, body, writer),
     )  # fmt: skip
     request_queue.send(encode_record(record))
     return made
 
 
-def _check(new: NewRequest, body: bytes, catalogue: Catalogue) -> str:
-    """The id of the model that is asked for: validated as a line of a file would be. Raises InvalidRequest."""
+def _check(new: NewRequest, body: bytes, catalogue: Catalogue) -> GoodLine:
+    """Validated as a line of a file would be. Raises InvalidRequest."""
     if new.endpoint not in {name for model in catalogue.models for name in model.endpoints}:
         raise InvalidRequest(
             f"No model serves {new.endpoint[:80]!r} here.",
@@ -106,7 +107,7 @@ def _check(new: NewRequest, body: bytes, catalogue: Catalogue) -> str:
         line if len(line) <= LINE_BYTES_MAX else None, 1
     )
     if not isinstance(checked, BadLine):
-        return checked.model.id
+        return checked
     error = checked.error
     if error.code == "line_too_long":
         raise InvalidRequest(

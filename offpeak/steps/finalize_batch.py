@@ -21,6 +21,7 @@ from offpeak.core.layout import error_key, invalid_lines_key, output_key
 from offpeak.core.ledger import Entry
 from offpeak.core.ports import (
     PARTS_MAX,
+    Accounts,
     Add,
     Batches,
     Callbacks,
@@ -54,8 +55,9 @@ Kind = Literal["output", "error"]
 
 def finalize_batch(
     account_id: str, batch_id: str, *, clock: Clock, reader: Reader, writer: Writer,
-    multipart: Multipart, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
-    requests: Requests, group_checks: GroupChecks, callbacks: Callbacks, ledger: Ledger,
+    multipart: Multipart, accounts: Accounts, batches: Batches, runs: Runs, shards: Shards,
+    changes: Changes, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
+    ledger: Ledger,
 ) -> Batch:  # fmt: skip
     """The batch, ended. Raises StateConflict (code `batch_incomplete`) when its results don't add up to its plan."""
     batch = batches.get(account_id, batch_id)
@@ -67,8 +69,9 @@ def finalize_batch(
     if is_gathering(batch_id):
         for shard in done:
             route_results(
-                shard, clock=clock, reader=reader, changes=changes, shards=shards,
-                requests=requests, group_checks=group_checks, callbacks=callbacks,
+                shard, clock=clock, reader=reader, changes=changes, accounts=accounts, runs=runs,
+                shards=shards, requests=requests, group_checks=group_checks, callbacks=callbacks,
+                ledger=ledger,
             )  # fmt: skip
         ended = _ended_without_files(batch, of_batch, done, clock)
         return _commit(ended, [], [], batches, changes, ledger)

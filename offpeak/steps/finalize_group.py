@@ -28,9 +28,9 @@ from offpeak.core.usage import Counts
 from offpeak.steps.cancel_group import cancel_members
 from offpeak.steps.group_members import iterate_calls
 from offpeak.steps.move_group import move_group
-from offpeak.steps.show_request import LOST_SECONDS, expired_ending
+from offpeak.steps.show_request import EXPIRED, LOST_SECONDS, expired_ending
 from offpeak.steps.streamed_object import StreamedObject
-from offpeak.steps.tell_ending import tell_group
+from offpeak.steps.tell_ending import tell_group, tell_request
 from offpeak.wire.exxa.results import render_result, render_without_result
 from offpeak.wire.segments import GAP_BYTES_MAX
 
@@ -63,7 +63,9 @@ def finalize_group(
             )  # fmt: skip
     elif now < group.expires_at and groups.has_open_members(group_id):
         return group
-    finalizing = _Finalizing(group, now, reader, writer, multipart, requests)
+    finalizing = _Finalizing(
+        group, clock, reader, writer, multipart, changes, requests, callbacks
+    )  # fmt: skip
     try:
         counts, key, size = finalizing.write()
     except _Unfinished as unfinished:
@@ -86,15 +88,18 @@ def finalize_group(
 
 class _Finalizing:
     def __init__(
-        self, group: Group, now: int, reader: Reader, writer: Writer, multipart: Multipart,
-        requests: Requests,
+        self, group: Group, clock: Clock, reader: Reader, writer: Writer, multipart: Multipart,
+        changes: Changes, requests: Requests, callbacks: Callbacks,
     ) -> None:  # fmt: skip
         self._group = group
-        self._now = now
+        self._clock = clock
+        self._now = int(clock.now())
         self._reader = reader
         self._writer = writer
         self._multipart = multipart
+        self._changes = changes
         self._requests = requests
+        self._callbacks = callbacks
 
     def write(self) -> tuple[Counts, str, int]:
         """What the results count, where they are, and their size in bytes. Raises _Unfinished."""
@@ -126,6 +131,13 @@ class _Finalizing:
         for move in self._requests.end([expired_ending(request) for request in lost]):
             if move.request is not None:
                 found[move.request.id] = move.request
+        for request in found.values():
+            if (
+                request.error_code == EXPIRED
+            ):  # ended just now, or by a call that died before it told
+                tell_request(
+                    request, clock=self._clock, changes=self._changes, callbacks=self._callbacks
+                )
         for request in found.values():
             if not request.has_ended:
                 raise _Unfinished(request.id)

@@ -1,8 +1,8 @@
 """Brings a shard's results back to the requests they answer: each row gets where its result line lies.
 
 Idempotent by the rows: a request takes its first ending, and one that has ended just so counts as routed. So a second
-call, or the call of an attempt that lost, changes nothing and finds the same usage. What was cancelled meanwhile, or
-has a result already, is discarded: it is in nobody's usage.
+call, or the call of an attempt that lost, changes nothing, finds the same usage and settles the same entries. What was
+cancelled meanwhile, or has a result already, is discarded: it is in nobody's usage, and nobody pays for it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from itertools import islice
 
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.ports import (
+    Accounts,
     Callbacks,
     Changes,
     Clock,
     GroupChecks,
+    Ledger,
     Reader,
     Requests,
+    Runs,
     Save,
     Shards,
     Verdict,
@@ -29,6 +32,7 @@ from offpeak.core.ports import (
 from offpeak.core.request import RequestEnding, RequestStatus, ResultRange
 from offpeak.core.shard import Shard, ShardStatus
 from offpeak.core.usage import Usage
+from offpeak.steps.settle_requests import AnsweredRequests, settle_requests
 from offpeak.steps.tell_ending import tell_request
 from offpeak.wire.checkpoints import RECORD_BYTES_MAX
 from offpeak.wire.jsonl import split_lines
@@ -41,9 +45,9 @@ AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """`usage` of each account whose requests this shard answered; `ended` counts the rows that this call moved."""
+    """What this shard did for each account; `ended` counts the rows that this call moved."""
 
-    usage: Mapping[str, Usage]
+    answered: Mapping[str, AnsweredRequests]
     ended: int
 
 
@@ -54,15 +58,16 @@ class _Result:
 
 
 def route_results(
-    shard: Shard, *, clock: Clock, reader: Reader, changes: Changes, shards: Shards,
-    requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
+    shard: Shard, *, clock: Clock, reader: Reader, changes: Changes, accounts: Accounts,
+    runs: Runs, shards: Shards, requests: Requests, group_checks: GroupChecks,
+    callbacks: Callbacks, ledger: Ledger,
 ) -> Routed:  # fmt: skip
     """What became of the results of a gathering's shard, which is done. Nothing where that was seen to before."""
-    usage: dict[str, Usage] = defaultdict(Usage)
+    answered: dict[str, AnsweredRequests] = defaultdict(AnsweredRequests)
     groups: set[tuple[str, str]] = set()
     ended = 0
     if shard.status is not ShardStatus.DONE or shard.routed:
-        return Routed(usage=usage, ended=ended)
+        return Routed(answered=answered, ended=ended)
     results = _results(shard, int(clock.now()), reader)
     while chunk := list(islice(results, AT_ONCE)):
         moved = requests.end([result.ending for result in chunk])
@@ -71,15 +76,21 @@ def route_results(
             if row is None or move.verdict is Verdict.REFUSED:
                 logger.info("the result of request %s is discarded", result.ending.request_id)
                 continue
-            usage[row.account_id] += result.usage
+            if result.ending.status is RequestStatus.COMPLETED:
+                answered[row.account_id] = answered[row.account_id].plus(result.usage)
             ended += move.verdict is Verdict.CHANGED
             tell_request(row, clock=clock, changes=changes, callbacks=callbacks)
             if row.group_id is not None:
                 groups.add((row.account_id, row.group_id))
     for account_id, group_id in sorted(groups):
         group_checks.ask(account_id, group_id)
+    # Before the mark: once it is there, nobody looks at these results again.
+    settle_requests(
+        shard, runs.get(shard.batch_id, shard.run), answered, clock=clock, accounts=accounts,
+        ledger=ledger, changes=changes,
+    )  # fmt: skip
     _mark(shard, changes, shards)
-    return Routed(usage=usage, ended=ended)
+    return Routed(answered=answered, ended=ended)
 
 
 def _results(shard: Shard, now: int, reader: Reader) -> Iterator[_Result]:

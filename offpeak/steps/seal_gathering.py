@@ -14,6 +14,7 @@ from offpeak.core.errors import InvalidRequest, StateConflict, Unavailable
 from offpeak.core.gathering import GATHERING_ACCOUNT, SEGMENTS_MAX, Gathering
 from offpeak.core.layout import gathering_manifest_key, segment_key
 from offpeak.core.ports import Add, Changes, Clock, Gatherings, Save, Workflows, Writer
+from offpeak.core.pricing import batch_prices
 from offpeak.core.run import Run
 from offpeak.core.shard import PlannedShard, Segment
 from offpeak.planner.byte_ranges import workflow_input
@@ -73,7 +74,8 @@ def _run(gathering: Gathering, model: Model, now: int, writer: Writer) -> Run:
         batch_id=gathering.id, account_id=GATHERING_ACCOUNT, number=0, model=model.id,
         pool=model.pool, endpoint=gathering.lane.endpoint, manifest_key=key,
         manifest_bytes=len(manifest), shards=len(shards), lines=_lines(shards),
-        deadline=gathering.first_deadline, created_at=now,
+        deadline=gathering.first_deadline, created_at=now, input_bytes=gathering.bytes,
+        prices=batch_prices(model.prices), completion_tokens=gathering.completion_tokens,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What travels in the queue of stand-alone requests, as JSON.
 
-    a request     {"id", "account_id", "model", "endpoint", "window", "deadline", "body" | "body_key", "again"?}
+    a request     {"id", "account_id", "model", "endpoint", "window", "deadline", "tokens",
+                   "body" | "body_key", "again"?}
     a reminder    {"lane_id", "gathering_id"}      look whether this gathering is due
 
 Decoding raises `msgspec.DecodeError` (a ValueError) for anything else.
@@ -19,7 +20,8 @@ NO_BODY = msgspec.Raw()
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A registered request on its way into a shard. `body` is its JSON on one line, ASCII; a large one lies at
-    `body_key`. `window` in seconds, `deadline` in seconds since the epoch. `again`: it may have been sent before."""
+    `body_key`. `window` in seconds, `deadline` in seconds since the epoch. `tokens` is what it may
+    generate at most. `again`: it may have been sent before."""
 
     id: str
     account_id: str
@@ -27,6 +29,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     endpoint: str
     window: int
     deadline: int
+    tokens: int = 0
     body: msgspec.Raw = NO_BODY
     body_key: str | None = None
     again: bool = False

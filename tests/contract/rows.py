@@ -189,7 +189,7 @@ def collected(**fields: Any) -> Collected:
     segment = GatheredSegment(name="segment", start=0, stop=30, lines=3)
     row = Collected(
         segments=(segment,), oldest="req_1", newest="req_3", first_deadline=NOW + 5,
-        last_deadline=NOW + 9,
+        last_deadline=NOW + 9, completion_tokens=300,
     )  # fmt: skip
     return replace(row, **fields)
 

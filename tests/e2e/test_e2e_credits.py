@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
 from offpeak.aws.connect import Aws
+from offpeak.core.account import Billing
 from offpeak.core.ledger import EVER, EntryKind
 from offpeak.core.pricing import batch_prices, cost_microdollars
 from offpeak.core.usage import Usage
 from offpeak.local.cloud import LocalCloud
 from offpeak.local.models import PRICES
+from offpeak.steps.set_billing import set_billing
 from tests.e2e.caller import Caller
 from tests.e2e.command import offpeak
 from tests.e2e.follow import completed, until, until_ended
-from tests.e2e.lines import chat_line, chat_lines, jsonl, parse
+from tests.e2e.lines import MODEL, chat_line, chat_lines, jsonl, parse
 
 pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 
@@ -125,6 +129,64 @@ def test_a_batch_is_charged_to_the_microdollar_for_what_succeeded(
         environment={"OFFPEAK_BASE_URL": caller.base_url, "OFFPEAK_API_KEY": caller.api_key},
     )  # fmt: skip
     assert ended.id in used.stdout, used.stderr
+
+
+def send_request(caller: Caller, text: str) -> httpx.Response:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": text}], "max_tokens": 16}
+    return caller.call("POST", "/requests", json={"request_body": body})
+
+
+def used_by(caller: Caller) -> tuple[int, int]:
+    """Requests and micro-dollars that the account's usage shows."""
+    buckets = caller.call("GET", "/usage", params={"group_by": "model"}).json()["data"]
+    results = [result for bucket in buckets for result in bucket["results"]]
+    assert {result["model"] for result in results} <= {MODEL}
+    requests = sum(result["num_model_requests"] for result in results)
+    return requests, sum(result["amount"]["microdollars"] for result in results)
+
+
+def test_accounts_whose_requests_gather_together_pay_each_for_its_own(
+    new_caller: Callable[[], Caller], aws: Aws
+) -> None:
+    callers = [new_caller() for _ in range(2)]
+    billing = (Billing.METER, Billing.OFF)
+    for caller, mode in zip(callers, billing, strict=True):
+        set_billing(caller.account_id, mode, accounts=aws.accounts, changes=aws.changes)
+    sent: dict[str, list[str]] = defaultdict(list)
+    # Of the first's seven requests two fail, of the second's four one does.
+    for n in range(7):
+        for caller in callers[: 2 if n < 4 else 1]:
+            answer = send_request(caller, "[[status=400]]" if n % 4 == 2 else f"What is {n}?")
+            assert answer.status_code == 201, answer.text
+            sent[caller.account_id].append(answer.json()["id"])
+    give_up_at = time.monotonic() + 180.0
+    # A request has its result a moment before its shard is settled.
+    while [used_by(caller)[0] for caller in callers] != [5, 3]:
+        assert time.monotonic() < give_up_at, [used_by(caller) for caller in callers]
+        time.sleep(0.5)
+    for caller, mode in zip(callers, billing, strict=True):
+        ids = sent[caller.account_id]
+        results = [caller.call("GET", f"/requests/{each}/results").json() for each in ids]
+        output = [each for each in results if each["status"] == "completed"]
+        _, paid = used_by(caller)
+        # Rounded once a shard; each of the shards may differ by half a micro-dollar from the exact sum.
+        assert abs(paid - cost_of(output)) <= len(output)
+        assert paid > 0
+        balance = aws.ledger.balance(caller.account_id).microdollars
+        assert balance == sum(entries(aws, caller).values())
+        assert balance == (-paid if mode is Billing.METER else 0)
+
+
+def test_a_stand_alone_request_is_refused_without_the_minimum(
+    caller: Caller, credits_of: Credits
+) -> None:
+    credits_of("set-billing", "enforce")
+    answer = send_request(caller, "Hello?")
+    assert answer.status_code == 402
+    assert answer.headers["x-should-retry"] == "false"
+    assert answer.json()["error"]["code"] == "insufficient_credits"
+    credits_of("add", "1")
+    assert send_request(caller, "Hello?").status_code == 201
 
 
 def test_a_cancelled_batch_pays_for_what_was_done_and_gets_the_rest_back(

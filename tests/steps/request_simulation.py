@@ -7,9 +7,10 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from offpeak.core.account import Account
+from offpeak.core.account import Account, Billing
 from offpeak.core.errors import OffpeakError
 from offpeak.core.group import Group
+from offpeak.core.ports import Add
 from offpeak.core.request import Request
 from offpeak.steps.cancel_group import cancel_group
 from offpeak.steps.cancel_request import cancel_request
@@ -23,12 +24,16 @@ from tests.steps.interleaving import Faults
 from tests.steps.simulation import ENDPOINT, Simulation
 
 HIDDEN_SECONDS = 360
-ALICE, BOB = (Account(id=f"acct_{name}", name=name, created_at=0) for name in ("alice", "bob"))
+ALICE, BOB = (
+    Account(id=f"acct_{name}", name=name, created_at=0, billing=billing)
+    for name, billing in (("alice", Billing.METER), ("bob", Billing.ENFORCE))
+)
 
 
 class RequestSimulation(Simulation):
     def __init__(self, seed: int, faults: Faults) -> None:
         super().__init__(seed, faults)
+        self.memory.changes.commit(Add(ALICE), Add(BOB))
         self._records_seen = 0
         self._checks_seen = 0
         self._swept_at = 0.0

@@ -29,6 +29,14 @@ def usage_of(number: int) -> Usage:
     return Usage(input_tokens=number, cached_tokens=number // 3, output_tokens=7)
 
 
+def _told(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
 def never() -> bool:
     return False
 
@@ -102,7 +110,7 @@ class SmallWorker:
             raise Unavailable("The engine died.")
         usage = usage_of(number)
         sample = "x" * self._random.randint(1, 50)
-        if line.custom_id.endswith("5"):
+        if line.custom_id.endswith("5") or b"unlucky" in line.body:
             result = render_error(
                 batch_id=batch_id, line=number, custom_id=line.custom_id, code="request_timeout",
                 message=sample,
@@ -110,7 +118,7 @@ class SmallWorker:
             return FinishedLine(number=number, kind="error", result=result, usage=usage)
         result = render_response(
             batch_id=batch_id, line=number, custom_id=line.custom_id, status_code=200,
-            body=json.dumps({"text": sample}).encode(),
+            body=json.dumps({"text": sample, "usage": _told(usage)}).encode(),
         )  # fmt: skip
         return FinishedLine(number=number, kind="output", result=result, usage=usage)
 

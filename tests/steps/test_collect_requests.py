@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from offpeak.core.delivery import Delivery
 from offpeak.core.gathering import Gathering, Lane
+from offpeak.core.pricing import batch_prices
 from offpeak.core.request import RequestStatus
 from offpeak.memory.memory import Memory
 from offpeak.steps.collect_requests import Received, collect_requests
@@ -12,7 +15,7 @@ from offpeak.steps.create_request import NewRequest, create_request
 from offpeak.wire.request_lines import read_custom_id
 from offpeak.wire.segments import read_lines
 from tests.steps.request_simulation import ALICE, BOB
-from tests.steps.simulation import CATALOGUE, ENDPOINT
+from tests.steps.simulation import CATALOGUE, ENDPOINT, PRICES
 
 LANE = Lane(model="red", pool="red-pool", endpoint=ENDPOINT, window_seconds=86_400)
 
@@ -23,9 +26,14 @@ class Desk(Memory):
     catalogue = CATALOGUE
 
     def send(
-        self, count: int = 1, account: Any = ALICE, prompt: str = "hi", **more: Any
+        self,
+        count: int = 1,
+        account: Any = ALICE,
+        prompt: str = "hi",
+        limits: dict[str, int] | None = None,
+        **more: Any,
     ) -> list[str]:
-        body = f'{{"model":"red","prompt":"{prompt}"}}'.encode()
+        body = json.dumps({"model": "red", "prompt": prompt, **(limits or {})}).encode()
         return [
             create_request(
                 account, NewRequest(body=body, endpoint=ENDPOINT, **more), idempotency_key=None,
@@ -51,7 +59,7 @@ class Desk(Memory):
             received, clock=self.clock, catalogue=self.catalogue, reader=self.reader,
             writer=self.writer, changes=self.changes, requests=self.requests,
             gatherings=self.gatherings, runs=self.runs, shards=self.shards,
-            workflows=self.workflows, request_queue=self.request_queue,
+            workflows=self.workflows, request_queue=self.request_queue, callbacks=self.callbacks,
         )  # fmt: skip
 
     @property
@@ -159,6 +167,39 @@ def test_a_request_that_waited_in_the_queue_for_all_of_its_window_is_failed() ->
     row = desk.requests.get(ALICE.id, late)
     assert (row.status, row.error_code) == (RequestStatus.FAILED, "request_expired")
     assert desk.gatherings.newest(LANE.id) is None
+
+
+def test_a_gathering_s_run_has_the_prices_and_the_tokens_of_its_requests() -> None:
+    """Without a limit a request may generate the model's default: 4,096 tokens."""
+    desk = Desk()
+    desk.send(2)
+    desk.send(limits={"max_tokens": 60, "n": 2})
+    desk.send(limits={"max_tokens": 8})
+    desk.collect(desk.records())
+    run = desk.runs.get(desk.gathering.id, 0)
+    assert run.completion_tokens == 2 * 4_096 + 2 * 60 + 8
+    assert run.input_bytes == desk.gathering.bytes > 0
+    assert run.prices == batch_prices(PRICES["red"])
+    lines = [
+        desk.reader.read(f"work/segments/{s.name}.jsonl", s.start, s.stop)
+        for s in desk.gathering.segments
+    ]
+    sent = [json.loads(line)["body"] for segment in lines for line in segment.splitlines()]
+    assert [body.get("max_tokens") for body in sent] == [None, None, 60, 8], "left to the engine"
+
+
+def test_one_that_waited_too_long_is_told_of_once_however_often_its_record_comes() -> None:
+    desk = Desk()
+    url = "https://hooks.example.org/done"
+    [late] = desk.send(callback=url)
+    desk.send()
+    desk.clock.advance(86_400)
+    texts = desk.records()
+    for receives in (1, 2, 3):
+        desk.collect(texts, receives)
+        desk.clock.advance(360)
+    [told] = desk.changes._tables.select(Delivery, lambda _: True)
+    assert (told.destination_id, told.url, told.event_type) == (late, url, "request.failed")
 
 
 def test_a_large_body_is_fetched_and_a_record_that_makes_no_sense_is_given_back() -> None:

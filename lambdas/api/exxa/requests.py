@@ -10,9 +10,10 @@ from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response, redirect
 from lambdas.api.ports import Ports
+from lambdas.api.send_request import RequestSender
 from offpeak.core.request import Request
 from offpeak.steps.cancel_request import cancel_request
-from offpeak.steps.create_request import NewRequest, create_request
+from offpeak.steps.create_request import NewRequest
 from offpeak.steps.read_result import Elsewhere, Inline, read_request_result
 from offpeak.steps.show_request import show_request
 from offpeak.wire.exxa.answers import RequestObject, RequestStatusObject, ResultObject
@@ -26,6 +27,7 @@ JSON = "application/json"
 class RequestRoutes:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
+        self._sender = RequestSender(ports)
 
     def routes(self) -> Sequence[Route]:
         exxa: Any = {"accents": ("EXXA",)}
@@ -58,22 +60,14 @@ class RequestRoutes:
         body = parse_json(CreateRequestBody, call.body)
         if body.webhook is not None:
             ports.destinations.check(body.webhook, param="webhook")
-        request = create_request(
-            call.account,
+        request = self._sender.send(
+            call,
             NewRequest(
                 body=json.dumps(body.request_body, separators=(",", ":")).encode(),
                 completion_window=body.completion_window,
                 metadata=None if body.metadata is None else dict(body.metadata),
                 callback=body.webhook,
             ),
-            idempotency_key=call.idempotency_key,
-            clock=ports.clock,
-            catalogue=ports.catalogue,
-            writer=ports.writer,
-            changes=ports.changes,
-            requests=ports.requests,
-            idempotency=ports.idempotency,
-            request_queue=ports.request_queue,
         )
         return json_response(render_request(request), 201)
 
