@@ -188,6 +188,12 @@ def test_requests_are_sent_grouped_cancelled_and_read(guarded: LocalCloud) -> No
     )
     lines = parse(caller.call("GET", f"/batches/{group['id']}/results").text)
     assert [line["status"] for line in lines] == ["completed", "completed", "cancelled"]
+
+    def used() -> int:
+        buckets = caller.call("GET", "/usage").json()["data"]
+        return sum(result["num_model_requests"] for each in buckets for result in each["results"])
+
+    wait_until(lambda: used() == 2, "what succeeded is settled")
     other = caller.call("POST", "/batches", json={"requests_ids": [send("[[sleep=600]]")]}).json()
     caller.call("POST", f"/batches/{other['id']}/cancel")
     results = f"/batches/{other['id']}/results"
