@@ -260,8 +260,9 @@ ACCESS: Mapping[str, Access] = {
         reads=("batches", "webhooks"), writes=("deliveries",), asks_callbacks=True
     ),
     "deliver_callbacks": Access(
-        reads=("webhooks", "deliveries"),
+        reads=("webhooks", "deliveries", "requests"),
         writes=("webhooks", "deliveries"),
+        reads_objects=("work/",),  # a result that is sent itself, and what it answers
         asks_callbacks=True,
         signs=True,
         calls_out=True,

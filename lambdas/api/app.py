@@ -16,6 +16,7 @@ from lambdas.api.call import Route, bind, json_response, lower_headers
 from lambdas.api.estimates import EstimateRoutes
 from lambdas.api.exxa.groups import GroupRoutes
 from lambdas.api.exxa.requests import RequestRoutes
+from lambdas.api.hive.tasks import TaskRoutes
 from lambdas.api.openai.batches import BatchRoutes
 from lambdas.api.openai.files import FileRoutes
 from lambdas.api.openai.models import ModelRoutes
@@ -45,6 +46,7 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *BatchRoutes(ports).routes(),
             *RequestRoutes(ports).routes(),
             *GroupRoutes(ports).routes(),
+            *TaskRoutes(ports).routes(),
             *ModelRoutes(ports.catalogue).routes(),
             *TogetherFileRoutes(ports).routes(),
             *TogetherBatchRoutes(ports).routes(),

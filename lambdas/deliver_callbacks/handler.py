@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     outcomes = deliver_callbacks(
         list(asks.values()), clock=aws.clock, webhooks=aws.webhooks, deliveries=aws.deliveries,
         changes=aws.changes, callbacks=aws.callbacks, secrets=aws.secrets,
-        destinations=aws.destinations,
+        destinations=aws.destinations, requests=aws.requests, reader=aws.reader,
     )  # fmt: skip
     logger.info("attempted", extra={"outcomes": dict(Counter(map(str, outcomes)))})
     broken = zip(asks, outcomes, strict=True)

@@ -1,4 +1,4 @@
-"""`offpeak accounts list|limits`: an operator's commands, with AWS credentials straight on the accounts table."""
+"""`offpeak accounts list|limits|model`: an operator's commands, with AWS credentials straight on the accounts table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows
 from offpeak.core.account import PRESETS, Account, Limits
+from offpeak.steps.set_default_model import set_default_model
 from offpeak.steps.set_limits import set_limits
 
 UNLIMITED = "none"
+NAME_CHARACTERS_MAX = 128
 app = typer.Typer(
-    no_args_is_help=True, help="Accounts and their limits, for operators with AWS credentials."
+    no_args_is_help=True,
+    help="Accounts, their limits and default models, for operators with AWS credentials.",
 )
 
 
@@ -70,6 +73,31 @@ def limits(
     _show(changed)
 
 
+@app.command()
+def model(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar=f"[MODEL|{UNLIMITED}]", help="An id or an alias, as GET /v1/models lists them."
+        ),
+    ] = None,
+    stage: Stage = "dev",
+) -> None:
+    """Show, set or clear the model of requests that name none, as Hive's may."""
+    if model is not None and not (model.isprintable() and 0 < len(model) <= NAME_CHARACTERS_MAX):
+        raise UsageError(f"A model's name has 1 to {NAME_CHARACTERS_MAX} printable characters.")
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account)
+        if model is not None:
+            owner = set_default_model(
+                owner.id, None if model == UNLIMITED else model, accounts=aws.accounts,
+                changes=aws.changes,
+            )  # fmt: skip
+            say(f"Changed the default model of {owner.name} ({owner.id}). It holds within 60 s.")
+    _show(owner)
+
+
 def _tokens(text: str) -> int | None:
     if text == UNLIMITED:
         return None
@@ -80,8 +108,19 @@ def _tokens(text: str) -> int | None:
 
 def _show(*accounts: Account) -> None:
     show_rows(
-        ("account", "name", "file bytes", "request lines", "open batches", "enqueued tokens"),
-        ((each.id, each.name, *_row(each.limits)) for each in accounts),
+        (
+            "account",
+            "name",
+            "file bytes",
+            "request lines",
+            "open batches",
+            "enqueued tokens",
+            "default model",
+        ),
+        (
+            (each.id, each.name, *_row(each.limits), each.default_model or UNLIMITED)
+            for each in accounts
+        ),
     )
 
 

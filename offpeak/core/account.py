@@ -43,11 +43,14 @@ class Billing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
+    """`default_model` is what a request without a model runs on, where its dialect allows that: Hive's."""
+
     id: str
     name: str
     created_at: int
     limits: Limits = field(default_factory=Limits)
     billing: Billing = Billing.OFF
+    default_model: str | None = None
     version: int = 0
 
 

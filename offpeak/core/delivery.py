@@ -64,7 +64,9 @@ class Attempt:
 class Delivery:
     """One delivery's row; its id is its event's. Times are whole seconds since the epoch. `destination_id` names a
     webhook endpoint, whose URL is looked up at each attempt, or the object that was created with the callback `url`.
-    `started_at` is when the schedule began, at the first attempt; it begins anew when the delivery is sent again."""
+    `result_of` is a request whose result is the body, rendered at each attempt: it may be larger than a row, and `body`
+    is empty then. `started_at` is when the schedule began, at the first attempt; it begins anew when the delivery is
+    sent again."""
 
     destination_id: str
     id: str
@@ -75,6 +77,7 @@ class Delivery:
     due_at: int
     started_at: int | None = None
     url: str | None = None
+    result_of: str | None = None
     status: DeliveryStatus = DeliveryStatus.WAITING
     attempt: int = 0
     attempts: tuple[Attempt, ...] = ()

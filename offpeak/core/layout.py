@@ -10,6 +10,7 @@ work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.j
 results/{batch}/…                                what clients download
 
 work/requests/{account}/{request}.json           a body too large for the queue
+work/requests/{account}/{request}.input.json     what came as a task of Hive's, for its callback
 work/segments/{name}.jsonl                       collected requests, as request lines
 work/cancelled/{pool}/{hour}/{name}.json         ids of cancelled requests, by the hour they were sent in
 work/groups/{account}/{group}/calls/{token}.json the ids that one call put into a group
@@ -65,6 +66,10 @@ def error_key(batch_id: str) -> str:
 
 def request_body_key(account_id: str, request_id: str) -> str:
     return f"work/requests/{account_id}/{request_id}.json"
+
+
+def request_input_key(account_id: str, request_id: str) -> str:
+    return f"work/requests/{account_id}/{request_id}.input.json"
 
 
 def segment_key(name: str) -> str:

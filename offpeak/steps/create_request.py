@@ -16,7 +16,7 @@ from offpeak.core.account import Account
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import InvalidRequest, StateConflict
 from offpeak.core.ids import REQUEST
-from offpeak.core.layout import request_body_key
+from offpeak.core.layout import request_body_key, request_input_key
 from offpeak.core.ports import (
     Add,
     Changes,
@@ -40,13 +40,15 @@ CHAT = "/v1/chat/completions"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
     """What a caller asks for. `body` is the JSON of a request to `endpoint`; `accent` the dialect it came in, and
-    `body_name` what that dialect calls the body, for errors. `callback` is where the result is to be told."""
+    `body_name` what that dialect calls the body, for errors. `callback` is where the result is to be told,
+    `kept` JSON that it will tell with it."""
 
     body: bytes
     endpoint: str = CHAT
     completion_window: str = "24h"
     metadata: Mapping[str, str] | None = None
     callback: str | None = None
+    kept: bytes | None = None
     accent: str = "exxa"
     body_name: str = "request_body"
 
@@ -85,6 +87,8 @@ def create_request(
     again = made is not request
     if again and made.has_ended:
         return made
+    if new.kept is not None:
+        writer.put(request_input_key(account.id, made.id), new.kept, "application/json")
     record = RequestRecord(
         id=made.id, account_id=account.id, model=made.model, endpoint=made.endpoint,
         window=window_seconds, deadline=made.expires_at, tokens=checked.completion_tokens,
@@ -129,6 +133,7 @@ def _meaning(new: NewRequest) -> dict[str, Any]:
     return {
         **asdict(new),
         "body": new.body.decode(errors="replace"),
+        "kept": None if new.kept is None else new.kept.decode(errors="replace"),
         "metadata": dict(new.metadata or {}),
     }
 

@@ -31,11 +31,14 @@ from offpeak.core.ports import (
     Clock,
     Deliveries,
     Destinations,
+    Reader,
+    Requests,
     Save,
     Secrets,
     Webhooks,
 )
 from offpeak.core.webhook import GONE, Webhook
+from offpeak.steps.callback_body import callback_body
 from offpeak.steps.queue_delivery import LOOK_AGAIN_SECONDS
 from offpeak.wire.events import signed_headers
 
@@ -61,15 +64,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a delivery goes, and the secrets that sign it."""
+    """Where a delivery goes, what is sent, and the secrets that sign it."""
 
     url: str
     secrets: Sequence[str]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The destination is gone or disabled: nothing is sent."""
+    """The destination is gone or disabled, or what it was to get: nothing is sent."""
 
     reason: str
 
@@ -77,9 +81,12 @@ class Closed:
 def deliver_callbacks(
     asks: Sequence[AttemptAsk], *, clock: Clock, webhooks: Webhooks, deliveries: Deliveries,
     changes: Changes, callbacks: Callbacks, secrets: Secrets, destinations: Destinations,
+    requests: Requests, reader: Reader,
 ) -> Sequence[Outcome]:  # fmt: skip
     """What became of each ask, in their order."""
-    sender = _Sender(clock, webhooks, deliveries, changes, callbacks, secrets, destinations)
+    sender = _Sender(
+        clock, webhooks, deliveries, changes, callbacks, secrets, destinations, requests, reader
+    )
     groups: dict[str, list[int]] = defaultdict(list)
     for number, ask in enumerate(asks):
         groups[ask.destination_id].append(number)
@@ -97,7 +104,8 @@ def deliver_callbacks(
 class _Sender:
     def __init__(
         self, clock: Clock, webhooks: Webhooks, deliveries: Deliveries, changes: Changes,
-        callbacks: Callbacks, secrets: Secrets, destinations: Destinations,
+        callbacks: Callbacks, secrets: Secrets, destinations: Destinations, requests: Requests,
+        reader: Reader,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._webhooks = webhooks
@@ -106,6 +114,8 @@ class _Sender:
         self._callbacks = callbacks
         self._secrets = secrets
         self._destinations = destinations
+        self._requests = requests
+        self._reader = reader
 
     def serve(self, asks: Sequence[AttemptAsk]) -> Sequence[Outcome]:
         """Those of one destination."""
@@ -157,14 +167,19 @@ class _Sender:
     def _route(self, delivery: Delivery) -> Route | Closed:
         if delivery.url is not None:
             secret = self._secrets.webhook_secret(delivery.account_id, ACCOUNT_GENERATION)
-            return Route(delivery.url, (secret,))
+            try:
+                body = callback_body(delivery, requests=self._requests, reader=self._reader)
+            except NotFound as missing:
+                return Closed(missing.message)
+            return Route(delivery.url, (secret,), body)
         try:
             webhook = self._webhooks.get(delivery.account_id, delivery.destination_id)
         except NotFound:
             return Closed("The endpoint was deleted.")
         if not webhook.is_enabled:
             return Closed("The endpoint is disabled.")
-        return Route(webhook.url, secrets_of(webhook, self._secrets, self._clock.now()))
+        secrets = secrets_of(webhook, self._secrets, self._clock.now())
+        return Route(webhook.url, secrets, delivery.body.encode())
 
     def _claim(self, found: Delivery, attempt: int) -> Delivery | None:
         """The delivery, ours for the length of a lease; None when the attempt is somebody else's, or was."""
@@ -176,9 +191,10 @@ class _Sender:
         return None
 
     def _send(self, delivery: Delivery, route: Route) -> Answer:
-        body = delivery.body.encode()
-        headers = signed_headers(delivery.id, body, secrets=route.secrets, now=self._clock.now())
-        return self._destinations.post(route.url, headers, body)
+        headers = signed_headers(
+            delivery.id, route.body, secrets=route.secrets, now=self._clock.now()
+        )
+        return self._destinations.post(route.url, headers, route.body)
 
     def _disable(self, delivery: Delivery) -> None:
         """410: the receiver wants to hear no more."""

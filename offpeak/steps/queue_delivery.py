@@ -11,11 +11,12 @@ LOOK_AGAIN_SECONDS = 60
 
 
 def queue_delivery(
-    account_id: str, event: Event, destination_id: str, *, url: str | None = None,
+    account_id: str, event: Event, destination_id: str, *, url: str | None = None, result_of: str | None = None,
     clock: Clock, changes: Changes, callbacks: Callbacks,
 ) -> bool:  # fmt: skip
     """Whether this call was the first. `destination_id` is a webhook endpoint's, or, with its callback's `url`, that of
     the object which has ended (signed with the account's secret). The URL was checked when it was set.
+    `result_of` is a request whose result the body will be, in place of the event's.
 
     Raises TooLarge for a body of more than 100,000 characters.
     """
@@ -31,6 +32,7 @@ def queue_delivery(
         created_at=now,
         due_at=now + LOOK_AGAIN_SECONDS,
         url=url,
+        result_of=result_of,
     )
     try:
         changes.commit(Add(delivery))

@@ -193,9 +193,15 @@ def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(
             environment=environment, cwd=tmp_path,
         )  # fmt: skip
 
-    assert limits().stdout.split("\t")[2:] == ["10,000,000,000", "5,000,000", "500", "none\n"]
+    assert limits().stdout.split("\t")[2:] == [
+        "10,000,000,000",
+        "5,000,000",
+        "500",
+        "none",
+        "none\n",
+    ]
     preset = limits("--preset", "together", "--open-batches", "7", "--enqueued-tokens", "20")
-    assert preset.stdout.split("\t")[2:] == ["100,000,000", "50,000", "7", "20\n"]
+    assert preset.stdout.split("\t")[2:] == ["100,000,000", "50,000", "7", "20", "none\n"]
     assert "within 60 s" in preset.stderr
     wrong = limits("--preset", "nobody")
     assert (wrong.returncode, "together" in wrong.stderr) == (2, True)

@@ -257,6 +257,6 @@ def test_no_asks_are_no_work() -> None:
     done = deliver_callbacks(
         [], clock=office.clock, webhooks=office.webhooks, deliveries=office.deliveries,
         changes=office.changes, callbacks=office.callbacks, secrets=office.secrets,
-        destinations=office.destinations,
+        destinations=office.destinations, requests=office.requests, reader=office.reader,
     )  # fmt: skip
     assert list(done) == []

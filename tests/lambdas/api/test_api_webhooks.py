@@ -35,7 +35,7 @@ def deliver(world: World) -> list[str]:
     done = deliver_callbacks(
         asks, clock=world.clock, webhooks=world.webhooks, deliveries=world.deliveries,
         changes=world.changes, callbacks=world.callbacks, secrets=world.secrets,
-        destinations=world.destinations,
+        destinations=world.destinations, requests=world.requests, reader=world.reader,
     )  # fmt: skip
     return [str(outcome) for outcome in done]
 

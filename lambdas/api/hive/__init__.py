@@ -1,0 +1,1 @@
+"""Hive's routes under `/api/v1` and `/api/v2`."""
