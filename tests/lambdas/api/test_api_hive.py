@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from offpeak.core.account import Billing
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import Unavailable
 from offpeak.core.ports import Answer as Answered
@@ -17,6 +18,7 @@ from offpeak.core.request import RequestEnding, RequestStatus, ResultRange
 from offpeak.steps.tell_ending import tell_request
 from offpeak.wire.request_records import RequestRecord, decode_record
 from tests.lambdas.api.client import CATALOGUE, Answer, Client, World
+from tests.lambdas.api.test_api_requests import bill
 from tests.lambdas.api.test_api_webhooks import deliver
 
 CALLBACK = "https://hooks.example.com/hive"
@@ -231,3 +233,9 @@ def test_among_several_models_the_accounts_default_is_taken_or_one_must_be_named
     sent(client.as_("bob"))
     sent(client, options={"model": "chat"})
     assert [body["model"] for body in queued_bodies(world)] == ["other", "chat"]
+
+
+def test_an_account_without_credits_is_refused_and_nothing_is_queued(hive: Client) -> None:
+    bill(hive.world, Billing.ENFORCE)
+    send(hive).error(402, "insufficient_credits")
+    assert queued_bodies(hive.world) == []
