@@ -14,7 +14,8 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.access import ACCESS, Resources
+from infra.access import ACCESS
+from infra.rights import Resources
 from infra.stage import Stage
 
 NAMESPACE = "Offpeak"

@@ -9,8 +9,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra.access import Resources
 from infra.alarms import NAMESPACE
+from infra.rights import Resources
 
 COLUMNS = 24
 WIDGET_ALARMS_MAX = 100  # that CloudWatch shows in one widget

@@ -6,7 +6,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
-from infra.access import Resources
+from infra.rights import Resources
 from offpeak.core.drop import RESERVED_SUFFIXES
 from offpeak.core.layout import OWN_PREFIXES
 

@@ -12,7 +12,8 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.access import WORKER_ACCESS, Resources, environment, grant
+from infra.access import WORKER_ACCESS
+from infra.rights import Resources, environment, grant
 from infra.scaling import Scaling
 from infra.stage import Stage
 from offpeak.core.catalogue import Model

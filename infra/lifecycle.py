@@ -15,10 +15,11 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.access import PROCESS_BATCH, Resources
+from infra.access import PROCESS_BATCH
 from infra.drops import Drops
 from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
+from infra.rights import Resources
 from infra.stage import Stage
 from offpeak.core.ports.metrics import MEASURE_SECONDS
 from offpeak.core.webhook import EVENT_TYPES

@@ -11,9 +11,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.access import Resources
 from infra.alarms import Alarms
 from infra.dashboard import Dashboard
+from infra.rights import Resources
 from infra.stage import Stage
 
 STAGE_TAG = "offpeak:stage"

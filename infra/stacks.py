@@ -10,7 +10,6 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_events as events
 from constructs import Construct
 
-from infra.access import Resources
 from infra.api import Api
 from infra.bundles import Bundles
 from infra.function import Assets
@@ -18,6 +17,7 @@ from infra.inference import Pool
 from infra.lifecycle import Lifecycle, Notices, Queues
 from infra.monitoring import Monitoring
 from infra.producers import admit_producers
+from infra.rights import Resources
 from infra.stage import Stage
 from infra.storage import Storage
 from offpeak.core.base_image import BaseImage
