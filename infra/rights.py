@@ -1,4 +1,4 @@
-"""What `infra/access.py` says, as policies and as environments: the addresses of what may be touched, of nothing else."""
+"""What `infra/access.py` says, as policies and as environments: addresses of what may be touched, of nothing else."""
 
 from __future__ import annotations
 
