@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.bundles import Bundles
+from offpeak.aws.deliveries import BUCKETS
 from offpeak.core.catalogue import Catalogue
 from tests.infra.synthesised import Synthesised, synthesise
 
@@ -25,11 +26,15 @@ PUT_METRIC_DATA = 0.01 / 1_000
 DASHBOARD = 3.00
 LOG_GB = 0.50
 ECR_GB = 0.10
+SECRET = 0.40
 # What the templates don't say.
 IDLE_SECONDS = 0.5  # a scheduled function's time with nothing to do
 LOG_KB = 1.0  # what it logs each time
 POLLS_A_MINUTE = 5 * 3  # Lambda keeps five pollers at a queue, each asking for 20 s
 METRICS_A_POOL = 4
+INDEX_READS_A_POOL = 4  # a minute: `sweep` and `measure_pools` look at ready runs and open shards
+# Open batches (`sweep`, `show_drops`), open gatherings and groups, the parts of the due deliveries.
+INDEX_READS = 4 + BUCKETS
 IMAGE_GB = 10
 
 
@@ -56,7 +61,8 @@ def rows(stage: Synthesised) -> list[Row]:
         policy["PolicyType"] == "TargetTrackingScaling"
         for policy in _all(stage, "AWS::ApplicationAutoScaling::ScalingPolicy")
     )
-    reads = MINUTES * (2 * pools + 1) + MINUTES / 5
+    secrets = len(_all(stage, "AWS::SecretsManager::Secret"))
+    reads = MINUTES * (INDEX_READS_A_POOL * pools + INDEX_READS) + MINUTES * 2 / 5
     running = invocations * LAMBDA_CALL + gb_seconds * LAMBDA_GB_SECOND
     polling = queues * POLLS_A_MINUTE * MINUTES * SQS_CALL
     metrics = pools * METRICS_A_POOL
@@ -66,7 +72,8 @@ def rows(stage: Synthesised) -> list[Row]:
         Row("SageMaker", f"pools at zero instances: {pools}", 0.0),
         Row("Lambda", f"{invocations:,.0f} calls by the clock, {gb_seconds:,.0f} GB-s", running),
         Row("SQS", f"{queues} queues, {POLLS_A_MINUTE} polls a minute each", polling),
-        Row("DynamoDB", f"the sweep's {reads:,.0f} reads of up to 4 kB", reads * DYNAMODB_READ),
+        Row("DynamoDB", f"{reads:,.0f} looks into indexes by the clock", reads * DYNAMODB_READ),
+        Row("Secrets Manager", f"{secrets} secret", secrets * SECRET),
         Row("CloudWatch alarms", f"{alarm_metrics} alarm metrics", alarm_metrics * ALARM_METRIC),
         Row("CloudWatch dashboard", "1", DASHBOARD),
         Row("CloudWatch metrics", f"{metrics} of pools, one call a minute", measuring),
