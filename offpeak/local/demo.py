@@ -33,6 +33,7 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 PART_BYTES = 4 * 1024 * 1024
 POLL_SECONDS = 0.25
 ROWS_SHOWN_MAX = 12
+ANSWER_COLUMNS_MIN, OTHER_COLUMNS = 20, 58  # of a terminal, in characters
 ANSWER_CHARACTERS_MAX = 60
 MODELS_READ_MAX = 100_000
 console = Console()
@@ -204,7 +205,9 @@ def _results(client: OpenAI, file_id: str | None) -> list[Mapping[str, Any]]:
 
 def _table(lines: list[Mapping[str, Any]]) -> Table:
     table = Table("custom_id", "status", header_style="bold")
-    table.add_column("answer", no_wrap=True, overflow="ellipsis")
+    # A width of its own: as the widest column it would squeeze the others out of a narrow terminal.
+    width = max(ANSWER_COLUMNS_MIN, console.width - OTHER_COLUMNS)
+    table.add_column("answer", no_wrap=True, overflow="ellipsis", width=width)
     for name in ("tokens in", "tokens out"):
         table.add_column(name, justify="right")
     for line in lines[:ROWS_SHOWN_MAX]:
