@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -87,6 +88,7 @@ class Meter:
         self.writes: Counter[str] = Counter()
         self.reads: Counter[str] = Counter()
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self._lock = Lock()  # adapters ask from several threads at once
 
     def watch(self, client: Any) -> None:
         client.meta.events.register("provide-client-params.dynamodb", self._asked)
@@ -96,8 +98,11 @@ class Meter:
         context["asked"] = params
 
     def _answered(self, parsed: Any, context: dict[str, Any], model: Any, **_: Any) -> None:
-        asked = context["asked"]
-        match model.name:
+        with self._lock:
+            self._count(model.name, context["asked"], parsed)
+
+    def _count(self, operation: str, asked: dict[str, Any], parsed: Any) -> None:
+        match operation:
             case "PutItem":
                 self._write(asked["TableName"], asked["Item"])
             case "UpdateItem":
@@ -190,6 +195,7 @@ def deploy(folder: Path) -> dict[str, str]:
         "OFFPEAK_STATE_MACHINE_ARN": machine["stateMachineArn"],
         "OFFPEAK_REQUEST_QUEUE_URL": sqs.create_queue(QueueName="requests")["QueueUrl"],
         "OFFPEAK_GROUP_QUEUE_URL": sqs.create_queue(QueueName="groups")["QueueUrl"],
+        "OFFPEAK_CALLBACK_QUEUE_URL": sqs.create_queue(QueueName="callbacks")["QueueUrl"],
         "OFFPEAK_DISPATCH_QUEUE_URL": sqs.create_queue(
             QueueName="dispatch.fifo", Attributes=fifo  # type: ignore[arg-type]
         )["QueueUrl"],
@@ -348,17 +354,17 @@ def measure(folder: Path) -> dict[str, float]:
     ids, rate = post_all(aws, made.secret)
     url = os.environ["OFFPEAK_REQUEST_QUEUE_URL"]
     run_all(aws, collect_all(aws, handlers["collect_requests"], aws._sqs, url), handlers)
+    writes, reads = Counter(meter.writes), Counter(meter.reads)  # without the check that follows
     lacking = [r.id for r in aws.requests.get_many(ids) if r.status != "completed"]
     if lacking:
         raise SystemExit(f"{len(lacking)} of {REQUESTS} requests were not completed.")
-    meter.reads["requests"] -= REQUESTS  # this very check
-    for what, counted in (("writes", meter.writes), ("reads", meter.reads)):
+    for what, counted in (("writes", writes), ("reads", reads)):
         shares = {table: round(count / REQUESTS, 4) for table, count in counted.items() if count}
         print(f"{what} a request, by table: {shares}", file=sys.stderr)
     return {
         "requests_per_s": round(rate, 1),
-        "writes_per_request": round(meter.writes.total() / REQUESTS, 4),
-        "reads_per_request": round(meter.reads.total() / REQUESTS, 4),
+        "writes_per_request": round(writes.total() / REQUESTS, 4),
+        "reads_per_request": round(reads.total() / REQUESTS, 4),
     }
 
 
