@@ -54,6 +54,7 @@ class HubModel:
 def list_model(name: str, revision: str) -> HubModel:
     """The files that serving needs. Raises CliError when the hub has none of it, or won't give it to us."""
     try:
+        import httpx2  # noqa: PLC0415 - what the hub's SDK speaks with, whose errors it lets through
         from huggingface_hub import HfApi, errors  # noqa: PLC0415 - of the extra `ops`, and slow to import
     except ImportError:
         raise UsageError(
@@ -69,8 +70,11 @@ def list_model(name: str, revision: str) -> HubModel:
         raise CliError(
             f"The hub has no {name} at {revision!r}, or it is private: then give a token in HF_TOKEN."
         ) from None
-    except (errors.HfHubHTTPError, errors.HFValidationError, httpx.HTTPError) as error:
-        raise CliError(f"The hub does not answer about {name}: {error}") from None
+    except errors.HFValidationError as error:
+        raise CliError(f"{name} is no name that the hub can have: {error}") from None
+    except httpx2.HTTPError as error:
+        where = _endpoint() or "https://huggingface.co"
+        raise CliError(f"The hub at {where} does not answer about {name}: {error}") from None
     files = [
         HubFile(
             path=each.rfilename, bytes=each.size or 0,

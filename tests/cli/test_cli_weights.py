@@ -19,6 +19,7 @@ from offpeak.cli.errors import CliError
 from offpeak.cli.hub import Corrupt, HubFile, list_model, needed_files
 from offpeak.cli.weights import copy_weights, weights_prefix
 from offpeak.local.emulator import Emulator
+from offpeak.local.processes import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -190,6 +191,13 @@ def test_a_model_without_safetensors_keeps_what_it_has() -> None:
 def test_a_model_that_is_not_there_is_said(hub: Hub) -> None:
     with pytest.raises(CliError, match="no org/none"):
         list_model("org/none", "main")
+
+
+def test_a_hub_that_nobody_reaches_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HF_ENDPOINT", nowhere)
+    with pytest.raises(CliError, match=f"The hub at {nowhere} does not answer about {NAME}"):
+        list_model(NAME, "main")
 
 
 def test_a_gated_model_needs_the_token_of_who_accepted_its_terms(
