@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import RLock
 
 from offpeak.memory.clock import FrozenClock
@@ -22,6 +23,12 @@ from offpeak.memory.objects import (
     MemoryPresigner,
     MemoryReader,
     MemoryWriter,
+)
+from offpeak.memory.objects_on_files import (
+    BucketOnFiles,
+    FilesMultipart,
+    FilesReader,
+    FilesWriter,
 )
 from offpeak.memory.requests import MemoryGatherings, MemoryGroups, MemoryRequests
 from offpeak.memory.rows import (
@@ -44,17 +51,27 @@ from offpeak.memory.webhooks import (
 
 
 class Memory:
-    """An attribute per port, named as the steps name their parameters."""
+    """An attribute per port, named as the steps name their parameters. With a `directory`, objects are files in it."""
 
-    def __init__(self, clock: FrozenClock | None = None) -> None:
+    reader: MemoryReader | FilesReader
+    writer: MemoryWriter | FilesWriter
+    multipart: MemoryMultipart | FilesMultipart
+
+    def __init__(self, clock: FrozenClock | None = None, *, directory: Path | None = None) -> None:
         lock = RLock()
-        bucket = Bucket(lock)
         tables = Tables(lock)
         self.clock = clock or FrozenClock()
-        self.reader = MemoryReader(bucket)
-        self.writer = MemoryWriter(bucket)
-        self.multipart = MemoryMultipart(bucket)
-        self.presigner = MemoryPresigner(bucket, self.multipart, self.clock)
+        if directory is None:
+            bucket = Bucket(lock)
+            self.reader = MemoryReader(bucket)
+            self.writer = MemoryWriter(bucket)
+            self.multipart = MemoryMultipart(bucket)
+        else:
+            files = BucketOnFiles(directory)
+            self.reader = FilesReader(files)
+            self.writer = FilesWriter(files)
+            self.multipart = FilesMultipart(files)
+        self.presigner = MemoryPresigner(self.reader, self.writer, self.multipart, self.clock)
         self.changes = MemoryChanges(tables)
         self.accounts = MemoryAccounts(tables)
         self.files = MemoryFiles(tables)

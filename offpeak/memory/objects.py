@@ -9,7 +9,16 @@ from threading import RLock
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from offpeak.core.errors import InvalidRequest, NotFound, StateConflict, Unauthenticated
-from offpeak.core.ports import PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Clock, ObjectInfo
+from offpeak.core.ports import (
+    PART_BYTES_MAX,
+    PART_BYTES_MIN,
+    PARTS_MAX,
+    Clock,
+    Multipart,
+    ObjectInfo,
+    Reader,
+    Writer,
+)
 
 CHUNK_BYTES = 1024**2
 
@@ -194,8 +203,9 @@ def _checked(bodies: Mapping[int, bytes], etags: Mapping[int, str]) -> list[byte
 class MemoryPresigner:
     """Makes `memory://` URLs; `get` and `put` are what a client would do with them."""
 
-    def __init__(self, bucket: Bucket, multipart: MemoryMultipart, clock: Clock) -> None:
-        self._bucket = bucket
+    def __init__(self, reader: Reader, writer: Writer, multipart: Multipart, clock: Clock) -> None:
+        self._reader = reader
+        self._writer = writer
         self._multipart = multipart
         self._clock = clock
 
@@ -213,13 +223,13 @@ class MemoryPresigner:
         key, query = self._open(url)
         if "filename" not in query:
             raise Unauthenticated("This URL is not signed for a download.")
-        return self._bucket.find(key).body
+        return self._reader.read(key)
 
     def put(self, url: str, body: bytes) -> str:
         """Uploads a part, or a whole object, to its URL; its ETag. Raises Unauthenticated once the URL has expired."""
         key, query = self._open(url)
         if "whole" in query:
-            return self._bucket.store(key, body, "application/octet-stream").etag
+            return self._writer.put(key, body).etag
         if "multipart_id" not in query:
             raise Unauthenticated("This URL is not signed for an upload.")
         return self._multipart.put_part(key, query["multipart_id"], int(query["number"]), body)

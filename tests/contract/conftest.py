@@ -1,4 +1,5 @@
-"""One suite, two worlds: the adapters in memory, and those on AWS against the emulator."""
+"""One suite, three worlds: the adapters in memory, the same with objects on files, and those on AWS against the
+emulator."""
 
 from __future__ import annotations
 
@@ -17,10 +18,12 @@ def on_aws(emulator: Emulator) -> Iterator[AwsWorld]:
         yield world
 
 
-@pytest.fixture(params=["memory", pytest.param("aws", marks=pytest.mark.cloud)])
+@pytest.fixture(params=["memory", "files", pytest.param("aws", marks=pytest.mark.cloud)])
 def world(request: pytest.FixtureRequest) -> World:
     if request.param == "memory":
         return MemoryWorld()
+    if request.param == "files":
+        return MemoryWorld(request.getfixturevalue("tmp_path"))
     on_aws: AwsWorld = request.getfixturevalue("on_aws")
     return on_aws
 

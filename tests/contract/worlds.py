@@ -1,10 +1,11 @@
-"""The two worlds the contract suite runs in: the ports, and ways to see what left through them."""
+"""The worlds the contract suite runs in: the ports, and ways to see what left through them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from offpeak.core.batch import Batch
@@ -153,8 +154,8 @@ class World(Protocol):
 
 
 class MemoryWorld:
-    def __init__(self) -> None:
-        self.memory = Memory()
+    def __init__(self, directory: Path | None = None) -> None:
+        self.memory = Memory(directory=directory)
 
     @property
     def ports(self) -> Ports:
