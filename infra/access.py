@@ -193,7 +193,7 @@ ACCESS: Mapping[str, Access] = {
     "fail_batch": Access(
         reads=("batches", "runs"),
         writes=("batches",),
-        reads_objects=("drop/",),  # whether an input was replaced
+        reads_objects=("files/", "drop/"),  # whether an input was replaced
         writes_objects=("results/",),
     ),
     "expire_files": Access(

@@ -45,16 +45,15 @@ def list_models(
 
 
 def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
-    """Prices are a million tokens'; a base price is what a batch's discount is taken off."""
-    pricing = model["pricing"]
-    basis = " base" if pricing["basis"] == "base" else ""
+    """Prices are what a batch pays for a million tokens."""
+    pricing = model["pricing"]["batch"]
     completion = model["max_completion_tokens"]
     return (
         model["id"],
         model["modality"],
         f"{model['context_length']:,}",
         f"{completion:,}" if completion else "",
-        f"{pricing['input']:.2f}{basis}",
-        f"{pricing['output']:.2f}{basis}",
+        f"{pricing['input']:.2f}",
+        f"{pricing['output']:.2f}",
         model["availability"].replace("_", " "),
     )

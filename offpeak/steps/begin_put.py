@@ -13,7 +13,8 @@ from offpeak.steps.create_file import NewFile, add_file, already_made, check_new
 from offpeak.steps.reserve_id import reserve_id
 
 URL_SECONDS = 900
-"""To begin the PUT in; it may last longer. Short, because whoever has the URL can put other bytes there meanwhile."""
+"""To begin the PUT in; it may last longer. Whoever has the URL can put other bytes there meanwhile: no read takes them
+for the file (see `complete_put`)."""
 PENDING_SECONDS = 86_400
 """A file that nobody completed is deleted then, with what was put."""
 

@@ -27,7 +27,11 @@ def complete_put(
 ) -> File:
     """The file, processed; again when it was before.
 
-    Raises NotFound, InvalidRequest when nothing was put yet or it comes in parts, TooLarge (the file is dropped).
+    From here on the file is the bytes that were seen: who puts others at the URL while it is good makes no batch of
+    them, for every read is pinned to the ETag.
+
+    Raises NotFound, InvalidRequest when nothing was put yet or it comes in parts, TooLarge (the file is dropped),
+    StateConflict when other bytes were put meanwhile.
     """
     file = find_file(account.id, file_id, clock=clock, files=files)
     if file.status is not FileStatus.PENDING:
@@ -71,7 +75,7 @@ def _count_lines(stored: ObjectInfo, reader: Reader) -> int | None:
     if stored.bytes > COUNTED_BYTES_MAX:
         return None
     lines, last = 0, b""
-    for chunk in reader.stream(stored.key):
+    for chunk in reader.stream(stored.key, etag=stored.etag):
         lines += chunk.count(b"\n")
         last = chunk[-1:]
     return lines + (last not in (b"", b"\n"))

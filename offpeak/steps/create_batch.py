@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from offpeak.core.account import Account
 from offpeak.core.batch import Accent, Batch, BatchStatus, OnInvalid
 from offpeak.core.catalogue import Catalogue
-from offpeak.core.drop import DropSource, is_dropped
+from offpeak.core.drop import DropSource
 from offpeak.core.errors import (
     InvalidRequest,
     NotFound,
@@ -176,7 +176,8 @@ def new_batch(
     account: Account, new: NewBatch, batch_id: str, file: File | None, now: int,
     window_seconds: int, *, drop: DropSource | None = None,
 ) -> Batch:  # fmt: skip
-    """The row of a batch to come. An input that lies in the drop folder is pinned, for its producer may replace it."""
+    """The row of a batch to come. Its input is pinned: a producer may replace what lies in the drop folder, and whoever
+    has the URL of an upload what was put there, for as long as the URL is good."""
     return Batch(
         id=batch_id,
         account_id=account.id,
@@ -191,7 +192,7 @@ def new_batch(
         on_invalid=new.on_invalid,
         metadata=new.metadata,
         output_expires_after=new.output_expires_after,
-        input_etag=file.etag if file and is_dropped(file.key) else None,
+        input_etag=file.etag if file else None,
         drop=drop,
     )
 

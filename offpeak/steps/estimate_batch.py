@@ -23,6 +23,7 @@ from offpeak.planner.estimate_seconds import (
 )
 from offpeak.planner.estimate_usage import Basis, Ratios, Work, estimate_usage, ratios_of
 from offpeak.steps.create_batch import check_endpoint, check_input
+from offpeak.steps.find_content import check_bytes
 from offpeak.steps.find_file import find_file
 from offpeak.steps.hold_credits import SETTLEMENTS_MAX
 from offpeak.steps.sample_lines import sample_lines
@@ -64,10 +65,11 @@ def estimate_batch(
     runs: Runs, ledger: Ledger, catalogue: Catalogue,
 ) -> BatchEstimate:  # fmt: skip
     """Raises NotFound for a file that isn't there, InvalidRequest for one that can't be a batch's input or an endpoint
-    that isn't served."""
+    that isn't served, StateConflict for a file in whose place other bytes were put."""
     check_endpoint(endpoint, catalogue)
     file = find_file(account.id, file_id, clock=clock, files=files)
     check_input(file)
+    check_bytes(file, reader)
     sample = sample_lines(file, endpoint, reader=reader, catalogue=catalogue)
     settled = ledger.entries(
         account.id, start=0, stop=EVER, limit=SETTLEMENTS_MAX, after=None, ascending=False

@@ -1,12 +1,14 @@
 """Ends a batch that could not be validated: `process_batch` comes here from its Catch.
 
-The fault is ours, unless somebody replaced or removed the input while it was read: a producer may do so in the drop
-folder. It may have come after all was done: a planner whose answer got lost has planned. Such a batch goes on as it is.
+The fault is ours, unless somebody replaced or removed the input: a producer may do so in the drop folder, and whoever
+has the URL of an upload while it is good. The call may have come after all was done: a planner whose answer got lost
+has planned. Such a batch goes on as it is.
 """
 
 from __future__ import annotations
 
 from offpeak.core.batch import Batch, BatchStatus
+from offpeak.core.drop import is_dropped
 from offpeak.core.errors import NotFound, StateConflict, Unavailable
 from offpeak.core.layout import batch_errors_key
 from offpeak.core.ports import Batches, Changes, Clock, Reader, Runs, Save, Writer
@@ -21,10 +23,16 @@ ERROR = LineError(
     message="The input file could not be validated because of a fault on our side. No request has run. "
     "Create the batch again; if it fails again, ask the operators of this service.",
 )
-REPLACED = LineError(
+REPLACED_DROP = LineError(
     code="input_replaced",
     message="The input was replaced or removed while it was read, and no request has run. "
     "If it was replaced, the new one has a batch of its own.",
+)
+REPLACED_FILE = LineError(
+    code="input_replaced",
+    message="Other bytes were put in the file's place after it was processed, and no request has run. "
+    "Upload the input as a new file and create the batch of that.",
+    param="input_file_id",
 )
 
 
@@ -40,7 +48,7 @@ def fail_batch(
         if settled:
             return settled
         # The errors first: a batch that is seen to have failed says why.
-        error = ERROR if _is_there(batch, reader) else REPLACED
+        error = ERROR if _is_there(batch, reader) else _replaced(batch)
         writer.put(batch_errors_key(batch_id), encode_batch_errors([error], 1), "application/json")
         try:
             changes.commit(Save(_ended(batch, int(clock.now()))))
@@ -51,13 +59,17 @@ def fail_batch(
 
 
 def _is_there(batch: Batch, reader: Reader) -> bool:
-    """Whether a pinned input is still what it was. Others are never replaced."""
+    """Whether a pinned input is still what it was."""
     if batch.input_etag is None:
         return True
     try:
         return reader.head(batch.input_key).etag == batch.input_etag
     except NotFound:
         return False
+
+
+def _replaced(batch: Batch) -> LineError:
+    return REPLACED_DROP if is_dropped(batch.input_key) else REPLACED_FILE
 
 
 def _ended(batch: Batch, now: int) -> Batch:

@@ -64,7 +64,7 @@ def _lines(file: File, reader: Reader) -> Iterator[tuple[bytes | None, int]]:
         step = (file.bytes - STRETCH_BYTES) // (STRETCHES - 1)
         stretches = [(n * step, n * step + STRETCH_BYTES) for n in range(STRETCHES)]
     for start, stop in stretches:
-        lines = split_lines(reader.stream(file.key, start, stop), start)
+        lines = split_lines(reader.stream(file.key, start, stop, etag=file.etag), start)
         if start > 0:
             next(lines, None)  # the rest of a line that began before
         for begin, end, line in lines:

@@ -165,9 +165,19 @@ class LineChecker:
     def _completion_tokens(self, body: dict[str, Any], model: Model) -> int:
         """As the shapes of good lines say it: the last of the limits that is given, for each of the answers."""
         limits = self._dialect.token_limits
+        if not limits:
+            return 0
         given = (body[name] for name in reversed(limits) if body.get(name))
-        answers = max([1, *(body.get(name) or 1 for name in self._dialect.choices)])
-        return answers * next(given, model.completion_tokens_default) if limits else 0
+        default = self._dialect.tokens_default or model.completion_tokens_default
+        return self._answers(body) * next(given, default)
+
+    def _answers(self, body: dict[str, Any]) -> int:
+        """To each of its prompts, where it may have several."""
+        each = max([1, *(body.get(name) or 1 for name in self._dialect.choices)])
+        prompts = body[self._dialect.prompt] if self._dialect.takes_tokens else None
+        if isinstance(prompts, list) and not isinstance(prompts[0], int):
+            return each * len(prompts)
+        return each
 
     def _check_url(self, url: str) -> None:
         if url == self._endpoint:

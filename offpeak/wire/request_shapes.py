@@ -12,6 +12,9 @@ import msgspec
 
 CUSTOM_ID_CHARACTERS_MAX = 512
 CHOICES_MAX = 128  # answers to one prompt, OpenAI's `n`
+COMPLETIONS_TOKENS_DEFAULT = (
+    16  # what `/v1/completions` generates without a limit, at OpenAI and in vLLM
+)
 INPUTS_MAX = 2_048  # texts in one request for embeddings, or prompts in one for completions
 
 Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
@@ -64,8 +67,9 @@ class CompletionsBody(msgspec.Struct, gc=False):
     def is_plain(self, tokens_max: int) -> bool:
         return _is_text(self.prompt) and not self.stream and (self.max_tokens or 0) <= tokens_max
 
-    def completion_tokens(self, default: int) -> int:
-        return (self.max_tokens or default) * max(self.n or 1, self.best_of or 1)
+    def completion_tokens(self, default: int) -> int:  # noqa: ARG002
+        limit = self.max_tokens or COMPLETIONS_TOKENS_DEFAULT
+        return limit * max(self.n or 1, self.best_of or 1)
 
 
 class EmbeddingsBody(msgspec.Struct, gc=False):
@@ -117,7 +121,8 @@ class GoodShape(msgspec.Struct, Generic[BodyT], gc=False):
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What an endpoint's body must have: the field that carries the prompt, which may be tokens already; those that
-    limit the answer, and those that say how many answers."""
+    limit the answer, and those that say how many answers. `tokens_default` is the endpoint's own limit where none is
+    given; None is the model's."""
 
     decoder: msgspec.json.Decoder[Any]
     prompt: str
@@ -125,6 +130,7 @@ class Dialect:
     token_limits: tuple[str, ...]
     choices: tuple[str, ...] = ()
     takes_tokens: bool = False
+    tokens_default: int | None = None
 
 
 DIALECTS = {
@@ -142,6 +148,7 @@ DIALECTS = {
         ("max_tokens",),
         ("n", "best_of"),
         takes_tokens=True,
+        tokens_default=COMPLETIONS_TOKENS_DEFAULT,
     ),
     "/v1/embeddings": Dialect(
         msgspec.json.Decoder(GoodShape[EmbeddingsBody]), "input", True, (), takes_tokens=True

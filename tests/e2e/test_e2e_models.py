@@ -110,5 +110,7 @@ def test_a_model_says_its_limits_modality_prices_and_availability_to_an_unmodifi
     pricing = said["pricing"]
     assert isinstance(pricing, dict)
     assert (pricing["basis"], pricing["input"], pricing["output"]) == ("base", 0.13, 0.40)
+    # Nebius's page, its worked example.
+    assert (pricing["batch"]["input"], pricing["batch"]["output"]) == (0.07, 0.20)
     answer = caller.call("GET", "/models")
     assert answer.json()["data"][0]["id"] == MODEL

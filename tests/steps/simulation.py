@@ -272,6 +272,6 @@ class Simulation(Interleaving):
 
 
 def request(custom_id: str, model: str = "red", prompt: str = "hi") -> bytes:
-    body = {"model": model, "prompt": prompt}
+    body = {"model": model, "prompt": prompt, "max_tokens": 4_096}
     line = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(line).encode()

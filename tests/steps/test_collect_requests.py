@@ -170,14 +170,14 @@ def test_a_request_that_waited_in_the_queue_for_all_of_its_window_is_failed() ->
 
 
 def test_a_gathering_s_run_has_the_prices_and_the_tokens_of_its_requests() -> None:
-    """Without a limit a request may generate the model's default: 4,096 tokens."""
+    """Without a limit a completion may generate 16 tokens."""
     desk = Desk()
     desk.send(2)
     desk.send(limits={"max_tokens": 60, "n": 2})
     desk.send(limits={"max_tokens": 8})
     desk.collect(desk.records())
     run = desk.runs.get(desk.gathering.id, 0)
-    assert run.completion_tokens == 2 * 4_096 + 2 * 60 + 8
+    assert run.completion_tokens == 2 * 16 + 2 * 60 + 8
     assert run.input_bytes == desk.gathering.bytes > 0
     assert run.prices == batch_prices(PRICES["red"])
     lines = [

@@ -260,7 +260,7 @@ def test_a_packed_object_is_unpacked_beside_the_other_files() -> None:
     batch = folder.batch
     assert batch.input_key.startswith("files/acct_1/file-")
     assert folder.reader.read(batch.input_key) == LINES
-    assert (batch.input_etag, batch.endpoint) == (None, ENDPOINT)
+    assert batch.endpoint == ENDPOINT
     assert folder.files.get("acct_1", batch.input_file_id).filename == "a.jsonl"
     assert folder.event(key) is Ingested.KNOWN
 

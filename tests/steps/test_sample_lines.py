@@ -38,7 +38,7 @@ def test_a_small_file_is_counted_exactly() -> None:
     assert (found.lines, found.bad_lines) == (32, 1)
     assert {model: work.lines for model, work in found.works.items()} == {"red": 21, "blue": 10}
     assert found.works["blue"].completion_tokens == 100
-    assert found.works["red"].completion_tokens == 200 + 4_096  # the default of the last
+    assert found.works["red"].completion_tokens == 200 + 4_096
     assert sum(work.input_bytes for work in found.works.values()) == len(content) + len(
         request("last") + b"\n"
     )
@@ -60,9 +60,11 @@ def test_a_large_file_is_reckoned_up_from_whole_lines_spread_over_it(
     read = 0
     stream = memory.reader.stream
 
-    def counted(key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def counted(
+        key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
+    ) -> Iterator[bytes]:
         nonlocal read
-        for chunk in stream(key, start, stop):
+        for chunk in stream(key, start, stop, etag=etag):
             read += len(chunk)
             yield chunk
 

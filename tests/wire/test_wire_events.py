@@ -1,12 +1,14 @@
-"""Signatures, read back by a consumer that isn't ours: OpenAI's SDK."""
+"""Signatures, read back by consumers that aren't ours: OpenAI's SDK, and Standard Webhooks' own library."""
 
 from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from offpeak.core.webhook import derive_secret
 from offpeak.wire.events import make_event, signed_headers
@@ -37,6 +39,22 @@ def test_while_two_secrets_sign_either_is_taken() -> None:
         CLIENT.webhooks.verify_signature(EVENT.body, headers, secret=secret)
     with pytest.raises(InvalidWebhookSignatureError):
         CLIENT.webhooks.verify_signature(EVENT.body, headers, secret=OTHER)
+
+
+def test_standard_webhooks_own_library_verifies_what_we_sign_with_each_of_our_secrets() -> None:
+    body = EVENT.body.encode()
+    headers = signed_headers(EVENT.id, body, secrets=[NEW, OLD], now=time.time())
+    for secret in (NEW, OLD):
+        assert Webhook(secret).verify(body, headers) == json.loads(body)
+    for secret, content in ((OTHER, body), (NEW, body + b" ")):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(content, headers)
+
+
+def test_we_sign_as_standard_webhooks_own_library_does() -> None:
+    now = datetime.fromtimestamp(1_790_000_000, UTC)
+    ours = signed_headers(EVENT.id, EVENT.body.encode(), secrets=[NEW], now=now.timestamp())
+    assert ours["webhook-signature"] == Webhook(NEW).sign(EVENT.id, now, EVENT.body)
 
 
 @pytest.mark.parametrize("changed", ["webhook-id", "webhook-timestamp", "body"])

@@ -373,6 +373,8 @@ def test_reading_a_line_that_was_never_checked_raises(line: bytes) -> None:
         (CHAT, {"max_tokens": 7}, 7),
         (CHAT, {"max_tokens": 7, "max_completion_tokens": 9, "n": 3}, 27),
         (CHAT, {"max_tokens": 0, "n": None}, TINY.completion_tokens_default),
+        ("/v1/completions", {}, 16),
+        ("/v1/completions", {"n": 3}, 48),
         ("/v1/completions", {"max_tokens": 5, "n": 2, "best_of": 4}, 20),
         ("/v1/responses", {"max_output_tokens": 11}, 11),
         ("/v1/embeddings", {}, 0),
@@ -388,3 +390,13 @@ def test_a_line_says_what_it_may_generate_at_most_however_it_is_read(
     assert isinstance(plain, GoodLine)
     assert plain == walked
     assert plain.completion_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tokens"), [(["a", "b", "c"], 30), ([1, 2, 3], 10), ([[1, 2], [3]], 20)]
+)
+def test_each_prompt_of_a_completion_has_answers_of_its_own(prompt: list[Any], tokens: int) -> None:
+    line = _with_body("/v1/completions", prompt=prompt, max_tokens=5, n=2)
+    good = _check(line, "/v1/completions")
+    assert isinstance(good, GoodLine)
+    assert good.completion_tokens == tokens

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from aws_lambda_powertools.event_handler import Response
 
-from lambdas.api.call import Call, Route, json_response, redirect
+from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
-from offpeak.core.errors import InvalidRequest, StateConflict
+from lambdas.api.stored_files import PAGE_FILES_MAX, drop_file, redirect_to_content
+from offpeak.core.errors import InvalidRequest
 from offpeak.core.file import FileStatus
 from offpeak.steps.begin_file import begin_file
 from offpeak.steps.complete_file import complete_file
 from offpeak.steps.create_file import NewFile, create_file
-from offpeak.steps.delete_file import delete_file
 from offpeak.steps.find_file import find_file
 from offpeak.steps.list_files import list_files
 from offpeak.wire.openai.answers import (
@@ -34,9 +34,6 @@ from offpeak.wire.openai.bodies import (
 from offpeak.wire.openai.form import FormFile, parse_form
 from offpeak.wire.openai.listing import parse_listing, render_list
 from offpeak.wire.openai.objects import render_deleted_file, render_file, render_pending_file
-
-DOWNLOAD_SECONDS = 3_600
-PAGE_FILES_MAX = 10_000
 
 
 class FileRoutes:
@@ -189,25 +186,11 @@ class FileRoutes:
         return json_response(render_file(file))
 
     def delete(self, call: Call, file_id: str) -> Response[str]:
-        ports = self._ports
-        delete_file(
-            call.account.id,
-            file_id,
-            clock=ports.clock,
-            writer=ports.writer,
-            multipart=ports.multipart,
-            changes=ports.changes,
-            files=ports.files,
-            batches=ports.batches,
-        )
+        drop_file(self._ports, call.account.id, file_id)
         return json_response(render_deleted_file(file_id))
 
     def content(self, call: Call, file_id: str) -> Response[str]:
-        file = find_file(call.account.id, file_id, clock=self._ports.clock, files=self._ports.files)
-        if file.status is FileStatus.PENDING:
-            raise StateConflict(f"File {file.id} is not complete yet.", code="file_not_complete")
-        url = self._ports.presigner.download_url(file.key, DOWNLOAD_SECONDS, file.filename)
-        return redirect(url)
+        return redirect_to_content(self._ports, call.account.id, file_id)
 
 
 def only_file(files: Mapping[str, FormFile], name: str) -> FormFile:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import TOGETHER, Call, Route, json_response, redirect
-from lambdas.api.openai.files import DOWNLOAD_SECONDS, PAGE_FILES_MAX
 from lambdas.api.ports import Ports
+from lambdas.api.stored_files import PAGE_FILES_MAX, drop_file, redirect_to_content
 from offpeak.core.errors import InvalidRequest, NotFound, StateConflict
 from offpeak.core.file import File, FileStatus
 from offpeak.steps.begin_file import begin_file
@@ -16,7 +16,6 @@ from offpeak.steps.begin_put import begin_put
 from offpeak.steps.complete_file import complete_file
 from offpeak.steps.complete_put import complete_put
 from offpeak.steps.create_file import INPUT_PURPOSE, NewFile
-from offpeak.steps.delete_file import delete_file
 from offpeak.steps.find_file import find_file
 from offpeak.steps.list_files import list_files
 from offpeak.wire.openai.bodies import parse_json
@@ -160,21 +159,11 @@ class TogetherFileRoutes:
         return json_response({"file": render_file(file)})
 
     def abort(self, call: Call) -> Response[str]:
-        ports = self._ports
         body = parse_json(AbortMultipartBody, call.body)
         file = self._find_upload(call, body.file_id, body.upload_id)
         if file.status is not FileStatus.PENDING:
             raise StateConflict(f"File {file.id} is complete.", code="file_not_pending")
-        delete_file(
-            call.account.id,
-            body.file_id,
-            clock=ports.clock,
-            writer=ports.writer,
-            multipart=ports.multipart,
-            changes=ports.changes,
-            files=ports.files,
-            batches=ports.batches,
-        )
+        drop_file(self._ports, call.account.id, body.file_id)
         return json_response({"file_id": body.file_id, "aborted": True})
 
     def list(self, call: Call) -> Response[str]:
@@ -195,25 +184,11 @@ class TogetherFileRoutes:
         return json_response(render_file(file))
 
     def delete(self, call: Call, file_id: str) -> Response[str]:
-        ports = self._ports
-        delete_file(
-            call.account.id,
-            file_id,
-            clock=ports.clock,
-            writer=ports.writer,
-            multipart=ports.multipart,
-            changes=ports.changes,
-            files=ports.files,
-            batches=ports.batches,
-        )
+        drop_file(self._ports, call.account.id, file_id)
         return json_response(render_deleted_file(file_id))
 
     def content(self, call: Call, file_id: str) -> Response[str]:
-        file = find_file(call.account.id, file_id, clock=self._ports.clock, files=self._ports.files)
-        if file.status is FileStatus.PENDING:
-            raise StateConflict(f"File {file.id} is not complete yet.", code="file_not_complete")
-        url = self._ports.presigner.download_url(file.key, DOWNLOAD_SECONDS, file.filename)
-        return redirect(url)
+        return redirect_to_content(self._ports, call.account.id, file_id)
 
     def _find_upload(self, call: Call, file_id: str, upload_id: str) -> File:
         """The file, which has forgotten its upload's id once it is complete. Raises NotFound."""

@@ -78,15 +78,22 @@ InputModality = Literal["text", "image"]
 OutputModality = Literal["text", "embedding"]
 
 
-class PricingObject(TypedDict):
-    """Dollars per million tokens. A batch pays half of a `base` price, and a `batch` price as it is."""
+class RatesObject(TypedDict):
+    """Dollars per million tokens."""
 
-    unit: Literal["usd_per_million_tokens"]
-    basis: Literal["base", "batch"]
     input: float
     output: float
     cached_input_write: float
     cached_input_read: float
+
+
+class PricingObject(RatesObject):
+    """What the model is listed at, and with `batch` what is paid here: half of a `base` price, each rounded up to the
+    cent, and a `batch` price as it is."""
+
+    unit: Literal["usd_per_million_tokens"]
+    basis: Literal["base", "batch"]
+    batch: RatesObject
 
 
 class ModelObject(TypedDict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Modality, Model
 from offpeak.core.file import File, FileStatus, Upload, UploadStatus
-from offpeak.core.pricing import Prices
+from offpeak.core.pricing import Prices, batch_prices
 from offpeak.core.usage import Counts, Usage
 from offpeak.wire.openai.answers import (
     BatchErrorsObject,
@@ -22,6 +22,7 @@ from offpeak.wire.openai.answers import (
     PartUrl,
     PendingFileObject,
     PricingObject,
+    RatesObject,
     UploadObject,
     UsageObject,
 )
@@ -116,6 +117,13 @@ def _render_prices(prices: Prices) -> PricingObject:
     return {
         "unit": "usd_per_million_tokens",
         "basis": prices.basis,
+        **_rates(prices),
+        "batch": _rates(batch_prices(prices)),
+    }
+
+
+def _rates(prices: Prices) -> RatesObject:
+    return {
         "input": prices.input / MICRO_DOLLARS,
         "output": prices.output / MICRO_DOLLARS,
         "cached_input_write": prices.cached_input_write / MICRO_DOLLARS,

@@ -157,7 +157,24 @@ def test_a_model_says_what_one_chooses_it_by(client: Client) -> None:
     assert model["pricing"] == {
         "unit": "usd_per_million_tokens", "basis": "batch", "input": 0.30, "output": 0.50,
         "cached_input_write": 0.30, "cached_input_read": 0.06,
+        "batch": {
+            "input": 0.30, "output": 0.50, "cached_input_write": 0.30, "cached_input_read": 0.06,
+        },
     }  # fmt: skip
+
+
+def test_a_base_price_is_shown_with_what_a_batch_pays_each_rounded_up_to_the_cent(
+    client: Client,
+) -> None:
+    """Nebius's page (`nebius-batch-api.txt`), its worked example."""
+    prices = Prices(
+        input=130_000, output=400_000, cached_input_write=130_000, cached_input_read=130_000
+    )
+    priced = tuple(replace(model, prices=prices) for model in client.world.catalogue.models)
+    client.world.catalogue = Catalogue(priced)
+    shown = Client(client.world).get("/v1/models/chat").json["pricing"]
+    assert (shown["basis"], shown["input"], shown["output"]) == ("base", 0.13, 0.40)
+    assert (shown["batch"]["input"], shown["batch"]["output"]) == (0.07, 0.20)
 
 
 def test_an_unknown_model_is_not_found(client: Client) -> None:

@@ -8,15 +8,19 @@ from urllib.parse import urlencode
 import pytest
 
 from offpeak.core.account import Limits
+from offpeak.core.errors import StateConflict
 from offpeak.core.layout import file_key
 from offpeak.steps.begin_put import PENDING_SECONDS
 from offpeak.steps.complete_put import COUNTED_BYTES_MAX
 from offpeak.steps.expire_files import expire_files
+from offpeak.steps.fail_batch import fail_batch
+from offpeak.steps.validate_range import validate_range
 from tests.lambdas.api.client import Answer, Client, Field, World
 
 FILES, BATCHES = "/together/v1/files", "/together/v1/batches"
 FIELDS = {"purpose": "batch-api", "file_name": "batch_input.jsonl", "file_type": "jsonl"}
 MIB = 1 << 20
+LINES = b'{"custom_id": "a", "body": {"model": "chat"}}\n'
 
 
 def _begin(client: Client, **changes: str) -> Answer:
@@ -275,3 +279,33 @@ def test_a_deleted_file_is_gone(client: Client) -> None:
     file = _upload(client)
     assert client.delete(f"{FILES}/{file['id']}").json["deleted"] is True
     client.get(f"{FILES}/{file['id']}").error(404, "not_found")
+
+
+def test_bytes_that_are_put_after_it_was_processed_are_never_taken_for_the_file(
+    client: Client, world: World
+) -> None:
+    begun = _begin(client)
+    world.presigner.put(begun.headers["location"], LINES)
+    file_id = begun.headers["x-together-file-id"]
+    client.post(f"{FILES}/{file_id}/preprocess")
+    world.presigner.put(begun.headers["location"], LINES.replace(b"a", b"b") * 1_000)
+    client.get(f"{FILES}/{file_id}/content").error(409, "file_replaced")
+    client.get(f"/v1/files/{file_id}/content").error(409, "file_replaced")
+    asked = {"input_file_id": file_id, "endpoint": "/v1/chat/completions"}
+    client.post("/v1/batches/estimate", asked).error(409, "file_replaced")
+    job = client.post(BATCHES, asked).json["job"]
+    ports = {name: getattr(world, name) for name in ("accounts", "batches", "reader", "writer")}
+    with pytest.raises(StateConflict, match="replaced"):
+        validate_range(
+            "acct_alice", job["id"], 0, 0, len(LINES), multipart=world.multipart,
+            catalogue=world.catalogue, **ports,
+        )  # fmt: skip
+    fail_batch(
+        "acct_alice", job["id"], clock=world.clock, batches=world.batches, runs=world.runs,
+        changes=world.changes, reader=world.reader, writer=world.writer,
+    )  # fmt: skip
+    failed = client.get(f"{BATCHES}/{job['id']}").json
+    assert failed["status"] == "FAILED"
+    assert "Upload the input as a new file" in failed["error"]
+    [error] = client.get(f"/v1/batches/{job['id']}").json["errors"]["data"]
+    assert (error["code"], error["param"]) == ("input_replaced", "input_file_id")
