@@ -33,7 +33,8 @@ class CloseReason(StrEnum):
 class Run:
     """One run's row. `deadline` is the batch's `expires_at`, `close_by` the end of the grace that claimed shards get
     when it closes; seconds since the epoch. `prices` are what its batch pays, whatever the catalogue says later;
-    `input_bytes` those of its lines, `completion_tokens` the sum of what they may generate at most."""
+    `input_bytes` those of its lines, `completion_tokens` the sum of what they may generate at most. `is_reordered`: its
+    lines were put in the order of their prompts' prefixes, so that its shards' lines lie among each other's."""
 
     batch_id: str
     account_id: str
@@ -58,6 +59,7 @@ class Run:
     usage: Usage = Usage()
     prices: Prices | None = None
     completion_tokens: int = 0
+    is_reordered: bool = False
     version: int = 0
 
     @property
