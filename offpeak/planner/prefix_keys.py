@@ -13,6 +13,7 @@ from zlib import crc32
 LEVELS = tuple(256 << doubling for doubling in range(13))
 """Bytes from the prompt's beginning, up to the longest line that is taken. Below the first no engine gains much: it
 caches whole blocks of 16 tokens and more."""
+SHORTEST_SHARED = LEVELS[0]
 SORT_LEVELS_MAX = 4
 _SORT_BITS = {1: (32,), 2: (32, 32), 3: (24, 20, 20), 4: (22, 14, 14, 14)}
 """Of 64, for each level that is sorted by. The first tells most: deeper keys part what it has joined."""

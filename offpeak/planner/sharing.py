@@ -24,7 +24,7 @@ from offpeak.core.fit import kv_tokens
 from offpeak.core.instance_types import INSTANCE_TYPES
 from offpeak.core.model import Model
 from offpeak.core.sharing import LevelKeys, Sharing
-from offpeak.planner.prefix_keys import LEVELS, SORT_LEVELS_MAX, spread
+from offpeak.planner.prefix_keys import LEVELS, SHORTEST_SHARED, SORT_LEVELS_MAX, spread
 
 SKETCH_KEYS = 512
 """A sketch of so many keys is right to within 1/√512, 4 %."""
@@ -78,7 +78,7 @@ class SharingCounter:
         length = len(prompt)
         self._prompt_bytes += length
         clock = self._clock
-        if length < LEVELS[0]:
+        if length < SHORTEST_SHARED:
             self._clock = clock + length
             return
         cached_since = clock - self._cache_bytes

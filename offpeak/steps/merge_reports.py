@@ -15,6 +15,7 @@ from offpeak.core.layout import range_report_key
 from offpeak.core.ports import Reader
 from offpeak.core.request_line import LineError
 from offpeak.core.shard import Segment
+from offpeak.core.sharing import Sharing
 from offpeak.steps.stored_report import StoredReport
 from offpeak.wire.jsonl import split_lines
 from offpeak.wire.range_report import BadRecord, GoodSpan
@@ -79,6 +80,11 @@ class MergedReports:
     def completion_tokens(self, model: str) -> int:
         """What all good lines of this model may generate at most."""
         return sum(each.report.trailer.completion_tokens_of(model) for each in self._ranges)
+
+    def sharing(self, model: str) -> Sequence[Sharing]:
+        """How far the prompts of this model begin alike, range by range."""
+        of_ranges = (each.report.trailer.sharing_of(model) for each in self._ranges)
+        return [sharing for sharing in of_ranges if sharing is not None]
 
     def invalid_lines(self, listed_max: int) -> tuple[Sequence[LineError], int]:
         """The first `listed_max` errors by line, duplicates among them, and how many there are."""

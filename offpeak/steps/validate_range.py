@@ -14,9 +14,12 @@ from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.layout import range_report_key
 from offpeak.core.ports import Accounts, Batches, Multipart, Reader, Writer
 from offpeak.planner.cut_shards import SpanLimits, span_limits
+from offpeak.planner.prefix_keys import SHORTEST_SHARED
+from offpeak.planner.sharing import SharingCounter, cache_bytes
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.batch_errors import ENTRIES_MAX
 from offpeak.wire.jsonl import LINE_BYTES_MAX, Line, split_lines
+from offpeak.wire.prompts import PromptReader, prompt_reader
 from offpeak.wire.range_report import (
     BadRecord,
     GoodSpan,
@@ -46,9 +49,9 @@ def validate_range(
     ) as report:
         # A batch that fails lists so many bad lines and no more; one that skips them needs each.
         listed_max = ENTRIES_MAX if batch.on_invalid == "fail" else lines_max
-        findings = _Findings(report.write, start, listed_max)
+        findings = _Findings(report.write, start, listed_max, prompt_reader(batch.endpoint))
         for begin, end, line in _lines_of_range(batch, start, stop, reader, line_bytes_max):
-            findings.add(checker.check(line, findings.lines), begin, end)
+            findings.add(checker.check(line, findings.lines), begin, end, line or b"")
             if findings.lines > lines_max:
                 break
         findings.finish()
@@ -82,8 +85,11 @@ def _lines_of_range(
 class _Findings:
     """Folds checked lines into a report: good ones into spans, bad ones one by one while they are to be listed."""
 
-    def __init__(self, write: Callable[[bytes], None], begin: int, listed_max: int) -> None:
+    def __init__(
+        self, write: Callable[[bytes], None], begin: int, listed_max: int, prompts: PromptReader
+    ) -> None:
         self._write = write
+        self._prompts = prompts
         self._begin = begin
         self._listed_max = listed_max
         self._records_bytes = 0
@@ -91,22 +97,23 @@ class _Findings:
         self._bad_lines = 0
         self._models: dict[str, tuple[int, SpanLimits]] = {}
         self._completion_tokens: Counter[str] = Counter()
+        self._sharing: dict[str, SharingCounter] = {}
         self._span_model: Model | None = None
         self._span_limits = SpanLimits(lines_max=0, bytes_max=0)
         self._span_lines = 0
         self._span_bytes = 0
         self.lines = 0
 
-    def add(self, checked: GoodLine | BadLine, begin: int, end: int) -> None:
+    def add(self, checked: GoodLine | BadLine, begin: int, end: int, line: bytes) -> None:
         if self.lines == 0:
             self._begin = begin
         if isinstance(checked, GoodLine):
-            self._add_good(checked, end - begin)
+            self._add_good(checked, end - begin, line)
         else:
             self._add_bad(checked, end - begin)
         self.lines += 1
 
-    def _add_good(self, good: GoodLine, line_bytes: int) -> None:
+    def _add_good(self, good: GoodLine, line_bytes: int, line: bytes) -> None:
         self._ids.append(encode_id(good.custom_id, self.lines))
         limits = self._span_limits
         if (
@@ -119,6 +126,9 @@ class _Findings:
         self._span_lines += 1
         self._span_bytes += line_bytes
         self._completion_tokens[good.model.id] += good.completion_tokens
+        # No beginning that is worth sharing fits a short line.
+        prompt = self._prompts.read(line) if line_bytes > SHORTEST_SHARED else b""
+        self._sharing[good.model.id].add(prompt, line_bytes)
 
     def _add_bad(self, bad: BadLine, line_bytes: int) -> None:
         if self._span_model is not None or self._bad_lines < self._listed_max:
@@ -136,6 +146,10 @@ class _Findings:
     def _begin_span(self, model: Model) -> None:
         if model.id not in self._models:
             self._models[model.id] = len(self._models), span_limits(model)
+            self._sharing[model.id] = SharingCounter(
+                cache_bytes=cache_bytes(model), lines_max=model.shard_lines_max,
+                bytes_max=model.shard_bytes_max,
+            )  # fmt: skip
         self._span_model = model
         self._span_limits = self._models[model.id][1]
 
@@ -161,5 +175,6 @@ class _Findings:
             begin=self._begin, good_lines=len(self._ids), bad_lines=self._bad_lines,
             records_bytes=self._records_bytes, models=list(self._models),
             completion_tokens=[self._completion_tokens[model] for model in self._models],
+            sharing=[self._sharing[model].finish() for model in self._models],
         )  # fmt: skip
         self._write(encode_trailer(trailer))

@@ -20,6 +20,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from offpeak.core.sharing import Sharing
 from offpeak.wire.jsonl import split_lines
 
 HASH_BYTES = 16
@@ -58,7 +59,8 @@ Record = GoodSpan | BadRecord | UnlistedSpan
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True):
     """`begin` is where in the file the range's first line begins. The ids follow the records at `records_bytes`. Of
-    each model, `completion_tokens` has the sum of what its lines may generate at most."""
+    each model, `completion_tokens` has the sum of what its lines may generate at most, `sharing` how far their prompts
+    begin alike."""
 
     begin: int
     good_lines: int
@@ -66,10 +68,15 @@ class Trailer(msgspec.Struct, frozen=True, kw_only=True):
     records_bytes: int
     models: list[str]
     completion_tokens: list[int]
+    sharing: list[Sharing] | None = None
 
     def completion_tokens_of(self, model: str) -> int:
         of_models = zip(self.models, self.completion_tokens, strict=True)
         return sum(tokens for name, tokens in of_models if name == model)
+
+    def sharing_of(self, model: str) -> Sharing | None:
+        of_models = zip(self.models, self.sharing or (), strict=False)
+        return next((sharing for name, sharing in of_models if name == model), None)
 
     @property
     def lines(self) -> int:
