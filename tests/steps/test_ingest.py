@@ -19,8 +19,10 @@ from offpeak.core.run import CloseReason, Run, RunStatus
 from offpeak.core.usage import Counts
 from offpeak.memory import rows
 from offpeak.memory.memory import Memory
+from offpeak.planner.sharing import estimate_cached_share
 from offpeak.steps import stored_report
 from offpeak.steps.fail_batch import fail_batch
+from offpeak.steps.merge_reports import MergedReports
 from offpeak.steps.plan_shards import plan_shards
 from offpeak.steps.validate_range import validate_range
 from offpeak.wire.checkpoints import decode_records
@@ -529,3 +531,27 @@ def test_a_planned_batch_that_is_being_cancelled_goes_on_to_its_close() -> None:
     ingest.run()
     assert _fail(ingest) == "close"
     assert ingest.batch.status is BatchStatus.CANCELLING
+
+
+def test_reports_say_how_far_the_prompts_of_each_model_begin_alike() -> None:
+    beginnings = ["a" * 600, "b" * 600]
+    lines = [
+        json.dumps(
+            {
+                "custom_id": f"r{number}",
+                "method": "POST",
+                "url": ENDPOINT,
+                "body": {"model": model, "prompt": beginnings[number % 2] + str(number)},
+            }
+        ).encode()
+        for model in ("one", "two")
+        for number in range(20)
+    ]
+    ingest = _ingest(b"".join(line + b"\n" for line in lines))
+    ingest.line_bytes_max = 10_000
+    found = MergedReports(ingest.batch, ingest.validate(7_000), ingest.memory.reader)
+    for model in ("one", "two"):
+        sharing = found.sharing(model)
+        assert sum(each.lines for each in sharing) == 20
+        assert estimate_cached_share(sharing).whole_file == pytest.approx(0.77, abs=0.03)
+    assert found.sharing("three") == []
