@@ -20,12 +20,13 @@ PROCESS_BATCH = "process-batch"
 class Access:
     """What one process may touch: tables by name, objects by key prefix. In the drop folder that is, by suffix, what
     is named as ours: nobody may write or delete a producer's object. `updates` are tables whose rows are moved without
-    being read (docs/decisions/0009)."""
+    being read (docs/decisions/0009); who `looks_by_time` also reads the indexes by time of those that it reads."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     updates: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
+    looks_by_time: bool = False
     reads_objects: tuple[str, ...] = ()
     writes_objects: tuple[str, ...] = ()
     deletes_objects: tuple[str, ...] = ()
@@ -202,6 +203,7 @@ ACCESS: Mapping[str, Access] = {
         deletes=("files",),
         writes_objects=("files/",),  # to abort the upload of one that never was complete
         deletes_objects=("files/", "results/"),
+        looks_by_time=True,
     ),
     "collect_requests": Access(
         reads=("runs", "shards", "gatherings"),
@@ -223,12 +225,14 @@ ACCESS: Mapping[str, Access] = {
     ),
     "sweep_requests": Access(
         reads=("requests", "groups", "gatherings"),
-        writes=("batches", "runs", "groups", "gatherings"),
+        writes=("batches", "runs", "groups", "gatherings", "deliveries"),
         updates=("requests",),
         reads_objects=("work/",),
         writes_objects=("work/",),
         asks_groups=True,
         starts_batches=True,
+        asks_callbacks=True,  # of what was lost and was sent with one
+        looks_by_time=True,
     ),
     "sweep": Access(
         reads=("batches", "runs", "shards"),
@@ -251,7 +255,10 @@ ACCESS: Mapping[str, Access] = {
         calls_out=True,
     ),
     "requeue_deliveries": Access(
-        reads=("deliveries",), writes=("deliveries",), asks_callbacks=True
+        reads=("deliveries",),
+        writes=("deliveries",),
+        asks_callbacks=True,
+        looks_by_time=True,
     ),
 }
 

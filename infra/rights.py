@@ -107,7 +107,11 @@ def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
 def _rows(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
     for name in access.reads:
         arn = resources.tables[name].table_arn
-        indexes = [f"{arn}/index/{index}" for index in TABLES[name].indexes]
+        indexes = [
+            f"{arn}/index/{index}"
+            for index, key in TABLES[name].indexes.items()
+            if access.looks_by_time or not key.is_of_the_clock
+        ]
         yield _allow(ROW_READS, arn, *indexes)
         if name == "requests":
             yield _allow(ROW_BATCH_READS, arn)

@@ -24,10 +24,12 @@ ACCESS_LOG_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A DynamoDB key, or an index: its partition and sort attributes. Attribute types are `S` or `N`."""
+    """A DynamoDB key, or an index: its partition and sort attributes. Attribute types are `S` or `N`. An index of the
+    clock's is for those that look by time alone for what is due, and nobody else may read it."""
 
     partition: tuple[str, str]
     sort: tuple[str, str] | None = None
+    is_of_the_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ TABLES = {
     ),
     "files": Schema(
         key=Key(("account_id", "S"), ("id", "S")),
-        indexes={"expiring": Key(("expiring", "S"), ("expires_at", "N"))},
+        indexes={"expiring": Key(("expiring", "S"), ("expires_at", "N"), is_of_the_clock=True)},
         expires=True,
     ),
     "batches": Schema(
@@ -62,7 +64,12 @@ TABLES = {
     # Spread by id, not by account: an account alone may send thousands of requests a second.
     "requests": Schema(
         key=Key(("id", "S")),
-        indexes={"open_members": Key(("open_group", "S"), ("id", "S"))},
+        indexes={
+            "open_members": Key(("open_group", "S"), ("id", "S")),
+            "open_callbacks": Key(
+                ("open_callback", "S"), ("expires_at", "N"), is_of_the_clock=True
+            ),
+        },
         expires=True,
     ),
     "groups": Schema(
@@ -83,7 +90,7 @@ TABLES = {
     "webhooks": Schema(key=Key(("account_id", "S"), ("id", "S")), indexes={}),
     "deliveries": Schema(
         key=Key(("destination_id", "S"), ("id", "S")),
-        indexes={"due": Key(("due_bucket", "S"), ("due_at", "N"))},
+        indexes={"due": Key(("due_bucket", "S"), ("due_at", "N"), is_of_the_clock=True)},
         expires=True,
     ),
 }

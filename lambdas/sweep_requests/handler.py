@@ -20,6 +20,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
     swept = sweep_requests(
         clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, writer=aws.writer,
         changes=aws.changes, requests=aws.requests, groups=aws.groups, gatherings=aws.gatherings,
-        workflows=aws.workflows, group_checks=aws.group_checks,
+        workflows=aws.workflows, group_checks=aws.group_checks, callbacks=aws.callbacks,
     )  # fmt: skip
     logger.info("swept", extra=asdict(swept))

@@ -1,13 +1,15 @@
 """Stand-alone requests, each under its id alone, so that writes spread over the table however many one account sends.
 
-The sparse index `open_members` holds the members of groups that have not ended, each group's spread over some keys. A
-request in no group is in no index: its two writes are two write units.
+The sparse index `open_members` holds the members of groups that have not ended, each group's spread over some keys;
+`open_callbacks` the requests that have not ended and have a callback to tell, by the end of their window. A request
+that has neither is in no index: its two writes are two write units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -22,13 +24,14 @@ from offpeak.core.request import KEPT_SECONDS, Request, RequestEnding, RequestSt
 
 AT_ONCE = 32
 GET_ROWS_MAX = 100
-GROUP_KEYS = 8
-"""A partition takes 1,000 writes a second: so many of them lie under one group's open members."""
+GROUP_KEYS = CALLBACK_KEYS = 8
+"""A partition takes 1,000 writes a second: so many of them lie under one group's open members, and under the requests
+with callbacks."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_END = "SET #status = :status, #ended_at = :at{result}{error_code} ADD #version :one REMOVE #open_group"
+_END = "SET #status = :status, #ended_at = :at{result}{error_code} ADD #version :one REMOVE #open_group, #open_callback"
 _CLAIM = "SET #group_id = :group_id, #claim = :claim{open_group} ADD #version :one"
 _RELEASE = "REMOVE #group_id, #claim, #open_group ADD #version :one"
 
@@ -39,6 +42,9 @@ def request_to_item(request: Request) -> Item:
         request,
         ttl=request.expires_at + KEPT_SECONDS,
         open_group=_open_key(request.group_id, request.id) if is_open_member else None,
+        open_callback=_callback_key(request.id)
+        if request.callback is not None and not request.has_ended
+        else None,
     )
 
 
@@ -75,6 +81,17 @@ class DynamoRequests:
             found += map(request_from_item, answer["Responses"].get(self._table.name, ()))
             asked = answer.get("UnprocessedKeys")
         return found
+
+    def untold(self, window_ended_by: int, limit: int) -> Sequence[Request]:
+        found: list[Request] = []
+        for number in range(CALLBACK_KEYS):
+            late = self._table.query(
+                "#open_callback = :key AND #expires_at <= :by",
+                {":key": str(number), ":by": window_ended_by},
+                index="open_callbacks", page_rows=limit,
+            )  # fmt: skip
+            found += map(request_from_item, islice(late, limit))
+        return sorted(found, key=lambda request: (request.expires_at, request.id))[:limit]
 
     def end(self, endings: Sequence[RequestEnding]) -> Sequence[Moved]:
         return _each(self._end, endings)
@@ -167,6 +184,10 @@ class DynamoRequests:
 def open_keys(group_id: str) -> Iterator[str]:
     """Where a group's open members lie in the index."""
     return (f"{group_id}#{n}" for n in range(GROUP_KEYS))
+
+
+def _callback_key(request_id: str) -> str:
+    return str(crc32(request_id.encode()) % CALLBACK_KEYS)
 
 
 def _open_key(group_id: str | None, request_id: str) -> str:

@@ -29,6 +29,17 @@ class MemoryRequests:
         wanted = set(request_ids)
         return self._tables.select(Request, lambda request: request.id in wanted)
 
+    def untold(self, window_ended_by: int, limit: int) -> Sequence[Request]:
+        found = self._tables.select(
+            Request,
+            lambda request: (
+                not request.has_ended
+                and request.callback is not None
+                and request.expires_at <= window_ended_by
+            ),
+        )
+        return sorted(found, key=lambda request: (request.expires_at, request.id))[:limit]
+
     def end(self, endings: Sequence[RequestEnding]) -> Sequence[Moved]:
         def judge(request: Request, ending: RequestEnding) -> Judged:
             if not request.has_ended:

@@ -27,6 +27,8 @@ def cancel_request(
     """The request, cancelled now or before. Raises NotFound, and StateConflict when it has ended otherwise."""
     request = requests.get(account_id, request_id)
     if request.status is RequestStatus.CANCELLED:
+        # Whoever asks again may do so because the first call died before it told.
+        tell_request(request, clock=clock, changes=changes, callbacks=callbacks)
         return request
     [moved] = requests.end([cancelled_ending(request_id, int(clock.now()))])
     ended = moved.request or request

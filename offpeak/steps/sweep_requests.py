@@ -3,6 +3,7 @@
 a reminder                       a gathering past its `due_at`
 a call that died half way        a claim older than any call
 an ask to look at a group        a group whose members have ended, or whose window has passed
+a request, with its callback     one that has not ended long after its window has
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound, OffpeakError
 from offpeak.core.group import CLAIM_SECONDS_MAX, Group, GroupStatus, OpenClaim
 from offpeak.core.ports import (
+    Callbacks,
     Changes,
     Clock,
     Gatherings,
@@ -24,16 +26,21 @@ from offpeak.core.ports import (
     Groups,
     Reader,
     Requests,
+    Verdict,
     Workflows,
     Writer,
 )
+from offpeak.core.request import Request
 from offpeak.steps.group_members import call_ids
 from offpeak.steps.move_group import move_group
 from offpeak.steps.seal_gathering import seal_gathering
+from offpeak.steps.show_request import LOST_SECONDS, expired_ending
+from offpeak.steps.tell_ending import tell_request
 
 logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 60
 GROUPS_MAX = 500
+LOST_MAX = 1_000
 """What one sweep looks at. Where there is more, the next one goes on."""
 
 
@@ -42,13 +49,14 @@ class SweptRequests:
     sealed: int = 0
     undone: int = 0
     checked: int = 0
+    lost: int = 0
     errors: int = 0
 
 
 def sweep_requests(
     *, clock: Clock, catalogue: Catalogue, reader: Reader, writer: Writer, changes: Changes,
     requests: Requests, groups: Groups, gatherings: Gatherings, workflows: Workflows,
-    group_checks: GroupChecks,
+    group_checks: GroupChecks, callbacks: Callbacks,
 ) -> SweptRequests:  # fmt: skip
     """What fails for one is left to the next sweep."""
     swept = SweptRequests()
@@ -69,7 +77,25 @@ def sweep_requests(
             if group.is_there and _is_worth_a_look(group, now, groups):
                 group_checks.ask(group.account_id, group.id)
                 swept.checked += 1
+    for request in requests.untold(now - LOST_SECONDS, LOST_MAX):
+        with _guarded(f"request {request.id}", swept):
+            swept.lost += _expire(request, clock, changes, requests, callbacks)
     return swept
+
+
+def _expire(
+    request: Request, clock: Clock, changes: Changes, requests: Requests, callbacks: Callbacks
+) -> bool:
+    """It is read as expired already. Told first, then ended: once it has ended, nobody finds it here again. Telling it
+    twice is telling it once; and a result that came meanwhile is what it says, and tells."""
+    row = requests.get(request.account_id, request.id)
+    if row.has_ended:
+        return False
+    logger.warning("request %s is lost", row.id)
+    ending = expired_ending(row)
+    tell_request(row.ended(ending), clock=clock, changes=changes, callbacks=callbacks)
+    [moved] = requests.end([ending])
+    return moved.verdict is Verdict.CHANGED
 
 
 def _turn(found: Sequence[Group], now: int) -> Sequence[Group]:

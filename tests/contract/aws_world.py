@@ -40,7 +40,13 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "batches": (("account_id", "id"), {"open": ("open", "open_key")}),
     "runs": (("batch_id", "number"), {"ready": ("ready_pool", "deadline")}),
     "shards": (("run_id", "number"), {"open": ("open_pool", "shard_id")}),
-    "requests": (("id",), {"open_members": ("open_group", "id")}),
+    "requests": (
+        ("id",),
+        {
+            "open_members": ("open_group", "id"),
+            "open_callbacks": ("open_callback", "expires_at"),
+        },
+    ),
     "groups": (("account_id", "id"), {"open": ("open", "open_key")}),
     "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
     "ledger": (("account_id", "id"), {"by_time": ("account_id", "position")}),

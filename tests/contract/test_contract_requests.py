@@ -133,6 +133,32 @@ def test_an_ended_request_stays_in_its_group(ports: Ports) -> None:
     assert moved.request.group_id == mine.group_id
 
 
+def test_requests_with_a_callback_are_found_by_the_end_of_their_window_until_they_end(
+    ports: Ports,
+) -> None:
+    account_id, url = rows.fresh(ACCOUNT), "https://example.com/"
+    made = [
+        rows.request(account_id, callback=None if n == 2 else url, expires_at=1_000 + n)
+        for n in range(5)
+    ]
+    for each in made:
+        ports.changes.commit(Add(each))
+
+    def found(by: int, limit: int = 1_000) -> list[str]:
+        mine = {each.id for each in made}
+        return [each.id for each in ports.requests.untold(by, limit) if each.id in mine]
+
+    ids = [each.id for each in made]
+    assert found(1_003) == [ids[0], ids[1], ids[3]]
+    assert found(999) == []
+    assert len(ports.requests.untold(1_004, 2)) == 2
+    ports.requests.claim(claim_of(account_id), ids)
+    ports.requests.end([failed(ids[0]), completed(ids[1])])
+    assert found(1_004) == ids[3:]
+    ports.requests.end([failed(each) for each in ids])
+    assert found(1_004) == []
+
+
 def test_groups_are_open_until_they_end(ports: Ports) -> None:
     account_id = rows.fresh(ACCOUNT)
     group = rows.group(account_id)

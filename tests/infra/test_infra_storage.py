@@ -40,7 +40,10 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
     ),
     "requests": (
         [("id", "HASH", "S")],
-        {"open_members": [("open_group", "HASH", "S"), ("id", "RANGE", "S")]},
+        {
+            "open_members": [("open_group", "HASH", "S"), ("id", "RANGE", "S")],
+            "open_callbacks": [("open_callback", "HASH", "S"), ("expires_at", "RANGE", "N")],
+        },
         True,
     ),
     "groups": (

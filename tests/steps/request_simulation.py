@@ -24,6 +24,8 @@ from tests.steps.interleaving import Faults
 from tests.steps.simulation import ENDPOINT, Simulation
 
 HIDDEN_SECONDS = 360
+SENT_AGAIN = frozenset({"unavailable", "claim_lost"})
+"""Refusals that tell the caller to try again."""
 ALICE, BOB = (
     Account(id=f"acct_{name}", name=name, created_at=0, billing=billing)
     for name, billing in (("alice", Billing.METER), ("bob", Billing.ENFORCE))
@@ -105,7 +107,7 @@ class RequestSimulation(Simulation):
                 if child.error is None:
                     into.append(child.result)
                     return
-                if isinstance(child.error, OffpeakError) and child.error.code != "unavailable":
+                if isinstance(child.error, OffpeakError) and child.error.code not in SENT_AGAIN:
                     into.append(child.error)
                     return
                 self.sleep(200)

@@ -50,6 +50,11 @@ class Requests(Protocol):
         """Those that are there, in any order. Strongly consistent."""
         ...
 
+    def untold(self, window_ended_by: int, limit: int) -> Sequence[Request]:
+        """Of all accounts, those with a callback that have not ended though their window has, by then: the longest
+        ended first. May lag behind by a moment."""
+        ...
+
     def end(self, endings: Sequence[RequestEnding]) -> Sequence[Moved]:
         """Each by itself; in the order of `endings`. One that has ended otherwise stays as it is."""
         ...
