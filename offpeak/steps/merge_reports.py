@@ -1,25 +1,27 @@
 """The range reports of a batch as one: its lines in the order of the file, with the ids that come twice found out.
 
-Memory holds a block of each report's ids, and the duplicates; never the lines.
+Memory holds the ids, 28 bytes a line while duplicates are looked for, and the duplicates; never the lines.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import cached_property
+from itertools import accumulate, chain, islice
 
 from offpeak.core.batch import Batch
+from offpeak.core.errors import Unavailable
 from offpeak.core.layout import range_report_key
 from offpeak.core.ports import Reader
 from offpeak.core.request_line import LineError
 from offpeak.core.shard import Segment
 from offpeak.core.sharing import Sharing
 from offpeak.steps.stored_report import StoredReport
-from offpeak.wire.jsonl import split_lines
 from offpeak.wire.range_report import BadRecord, GoodSpan
-from offpeak.wire.request_lines import read_line
+from offpeak.wire.repeated_ids import Repeats, repeated_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,6 @@ class RefusedLine:
     number: int
     error: LineError
     custom_id: str | None
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Duplicate:
-    line: int
-    first_line: int
-
-    def error(self) -> LineError:
-        return LineError(
-            code="duplicate_custom_id",
-            message=f"The custom_id of this line was used by line {self.first_line} already. "
-            "Give each line one of its own.",
-            line=self.line,
-            param="custom_id",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,46 +75,45 @@ class MergedReports:
 
     def invalid_lines(self, listed_max: int) -> tuple[Sequence[LineError], int]:
         """The first `listed_max` errors by line, duplicates among them, and how many there are."""
-        duplicates = 0
-
-        def counted() -> Iterator[_Duplicate]:
-            nonlocal duplicates
-            for duplicate in self._duplicates():
-                duplicates += 1
-                yield duplicate
-
-        first = heapq.nsmallest(listed_max, counted())
-        total = duplicates + sum(each.report.trailer.bad_lines for each in self._ranges)
+        duplicates = islice(chain.from_iterable(self._duplicates), listed_max)
         errors = heapq.merge(
-            (each.error() for each in first),
+            (_duplicate(line, first_line) for line, first_line in duplicates),
             self._listed_errors(),
             key=lambda error: error.line or 0,
         )
+        total = sum(map(len, self._duplicates))
+        total += sum(each.report.trailer.bad_lines for each in self._ranges)
         return list(islice(errors, listed_max)), total
 
     def pieces(self) -> Iterator[Span | RefusedLine]:
         """Every line, in order: good ones in spans, refused ones and later uses of a custom_id one by one."""
         # Of a batch that fails on them there are none, or nobody would ask for its pieces.
-        duplicates = sorted(self._duplicates()) if self._batch.on_invalid == "skip" else []
-        seen = 0
-        for each in self._ranges:
+        skips = self._batch.on_invalid == "skip"
+        for number, each in enumerate(self._ranges):
             models = each.report.trailer.models
+            duplicates = _Ahead(self._duplicates[number] if skips else ())
             line, position = each.first_line, each.report.trailer.begin
             for record in each.report.records():
                 next_line, stop = line + record.lines, position + record.bytes
                 if isinstance(record, GoodSpan):
-                    first = seen
-                    while seen < len(duplicates) and duplicates[seen].line < next_line:
-                        seen += 1
                     segment = Segment(
                         key=self._batch.input_key, start=position, stop=stop, first_line=line,
                         lines=record.lines, etag=self._batch.input_etag,
                     )  # fmt: skip
                     span = Span(models[record.model], segment)
-                    yield from self._without(duplicates[first:seen], span)
+                    if duplicates.line < next_line:
+                        yield from _without(duplicates, span, record)
+                    else:
+                        yield span
                 elif isinstance(record, BadRecord):
                     yield RefusedLine(line, _error(record, line), record.custom_id)
                 line, position = next_line, stop
+
+    @cached_property
+    def _duplicates(self) -> Sequence[Repeats]:
+        """Of each range, the good lines whose custom_id an earlier good line of the file has."""
+        columns = [each.report.ids() for each in self._ranges]
+        return repeated_ids(columns, [each.first_line for each in self._ranges])
 
     def _listed_errors(self) -> Iterator[LineError]:
         for each in self._ranges:
@@ -137,43 +123,56 @@ class MergedReports:
                     yield _error(record, line)
                 line += record.lines
 
-    def _duplicates(self) -> Iterator[_Duplicate]:
-        """Every good line whose custom_id an earlier good line has, in the order of the ids' hashes."""
-        first: tuple[bytes, int] | None = None
-        for custom_id, line in heapq.merge(*(_ids(each) for each in self._ranges)):
-            if first is not None and first[0] == custom_id:
-                yield _Duplicate(line, first[1])
-            else:
-                first = (custom_id, line)
 
-    def _without(
-        self, duplicates: Sequence[_Duplicate], span: Span
-    ) -> Iterator[Span | RefusedLine]:
-        """The span as it is, or cut at its duplicates; to find where they lie, its lines are read again."""
-        if not duplicates:
-            yield span
-            return
-        whole = span.segment
-        by_line = {duplicate.line: duplicate for duplicate in duplicates}
-        rest = whole
-        chunks = self._reader.stream(whole.key, whole.start, whole.stop, etag=whole.etag)
-        lines = split_lines(chunks, whole.start, whole.stop - whole.start)
-        for number, (start, stop, text) in enumerate(lines, whole.first_line):
-            if number not in by_line:
-                continue
-            before = number - rest.first_line
-            if before:
-                yield Span(span.model, replace(rest, stop=start, lines=before))
-            custom_id = read_line(text or b"", number).custom_id
-            yield RefusedLine(number, by_line[number].error(), custom_id)
-            rest = replace(rest, start=stop, first_line=number + 1, lines=rest.lines - before - 1)
-        if rest.lines:
-            yield Span(span.model, rest)
+class _Ahead:
+    """The next duplicate, while its span is looked for."""
+
+    def __init__(self, duplicates: Iterable[tuple[int, int]]) -> None:
+        self._rest = iter(duplicates)
+        self.move()
+
+    def move(self) -> None:
+        """To the one after it; past all lines when there is none."""
+        self.line, self.first_line = next(self._rest, (sys.maxsize, 0))
 
 
-def _ids(each: _Range) -> Iterator[tuple[bytes, int]]:
-    first_line = each.first_line
-    return ((custom_id, first_line + number) for custom_id, number in each.report.ids())
+def _without(duplicates: _Ahead, span: Span, record: GoodSpan) -> Iterator[Span | RefusedLine]:
+    """The span, cut at its duplicates."""
+    whole, index = span.segment, record.index
+    if index is None:
+        raise Unavailable("A range was validated by an earlier version. Create the batch again.")
+    begins = list(accumulate(index.bytes, initial=whole.start))
+    kept = 0  # lines up to here have been yielded
+    while duplicates.line < whole.first_line + whole.lines:
+        at = duplicates.line - whole.first_line
+        if kept < at:
+            yield _part(span, begins, kept, at)
+        error = _duplicate(duplicates.line, duplicates.first_line)
+        yield RefusedLine(duplicates.line, error, index.custom_ids[at])
+        kept = at + 1
+        duplicates.move()
+    if kept < whole.lines:
+        yield _part(span, begins, kept, whole.lines)
+
+
+def _part(span: Span, begins: Sequence[int], first: int, stop: int) -> Span:
+    """Lines [first, stop) of a span whose lines begin there."""
+    whole = span.segment
+    part = replace(
+        whole, start=begins[first], stop=begins[stop], first_line=whole.first_line + first,
+        lines=stop - first,
+    )  # fmt: skip
+    return Span(span.model, part)
+
+
+def _duplicate(line: int, first_line: int) -> LineError:
+    return LineError(
+        code="duplicate_custom_id",
+        message=f"The custom_id of this line was used by line {first_line} already. "
+        "Give each line one of its own.",
+        line=line,
+        param="custom_id",
+    )
 
 
 def _error(record: BadRecord, line: int) -> LineError:

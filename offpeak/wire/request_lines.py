@@ -33,9 +33,8 @@ MEDIA = b'_url"'
 """How `image_url` and its siblings end, which only the walk looks at. In a text the quote would be escaped."""
 
 
-@dataclass(frozen=True, slots=True)
-class GoodLine:
-    """`completion_tokens` is what it may generate at most."""
+class GoodLine(msgspec.Struct, frozen=True, gc=False):
+    """`completion_tokens` is what it may generate at most. A struct, because one is made for every line."""
 
     custom_id: str
     model: Model
@@ -65,9 +64,10 @@ class LineChecker:
         self._catalogue = catalogue
         self._line_bytes_max = line_bytes_max
         self._dialect = DIALECTS[endpoint]
-        self._decode = self._dialect.decoder.decode
+        decoder = self._dialect.bare_decoder if self._is_bare else self._dialect.decoder
+        self._decode = decoder.decode
         self._serving = {
-            name: model
+            name: (model, model.completion_tokens_default, model.completion_tokens_max)
             for model in catalogue.served
             if endpoint in model.endpoints
             for name in model.names
@@ -75,22 +75,20 @@ class LineChecker:
 
     def check(self, line: bytes | None, number: int) -> GoodLine | BadLine:
         """`line` is without its newline, None when it is over the limit; `number` is put into the error."""
-        if line is not None and (line.isascii() or _is_utf8(line)):
-            try:
-                decoded = self._decode(line)
-            except (ValueError, RecursionError):
-                return self._walk(line, number)
-            model = self._serving.get(decoded.body.model)
-            if (
-                model is not None
-                and (decoded.url == self._endpoint or (self._is_bare and decoded.url is None))
-                and (decoded.method is not None or self._is_bare)
-                and decoded.body.is_plain(model.completion_tokens_max)
-                and not (decoded.body.has_parts and MEDIA in line)
-            ):
-                tokens = decoded.body.completion_tokens(model.completion_tokens_default)
-                return GoodLine(decoded.custom_id, model, tokens)
-        return self._walk(line, number)
+        if line is None:
+            return self._walk(line, number)
+        try:
+            if not line.isascii():
+                line.decode()  # msgspec looks at no bytes of what it skips
+            decoded = self._decode(line)
+            body = decoded.body
+            model, default, most = self._serving[body.model]
+        except (ValueError, RecursionError, KeyError):
+            return self._walk(line, number)
+        tokens = body.completion_tokens(default, most)
+        if tokens is None or (body.has_parts and MEDIA in line):
+            return self._walk(line, number)
+        return GoodLine(decoded.custom_id, model, tokens)
 
     def _walk(self, line: bytes | None, number: int) -> GoodLine | BadLine:
         custom_id = None

@@ -21,6 +21,7 @@ Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
 Choices = Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)] | None
 
 
+_QUOTE = ord('"')
 _NO_TEXT = msgspec.Raw(b"null")
 
 
@@ -36,22 +37,21 @@ class ChatBody(msgspec.Struct, gc=False):
     max_completion_tokens: Tokens = None
     n: Choices = None
 
-    def is_plain(self, tokens_max: int) -> bool:
-        """Nothing in it needs a closer look: in particular, an absent limit is not over the model's."""
-        limits = (self.max_tokens or 0) <= tokens_max >= (self.max_completion_tokens or 0)
-        return limits and not self.stream
-
     @property
     def has_parts(self) -> bool:
         """Whether a message's content is more than text: only there can an image be."""
         for message in self.messages:  # noqa: SIM110 - a generator would double the cost of a line
-            if not _is_text(message.content):
+            if memoryview(message.content)[0] != _QUOTE:
                 return True
         return False
 
-    def completion_tokens(self, default: int) -> int:
-        """What it may generate at most, all answers to it together."""
-        return (self.max_completion_tokens or self.max_tokens or default) * (self.n or 1)
+    def completion_tokens(self, default: int, most: int) -> int | None:
+        """What it may generate at most, all answers to it together; None where it needs a closer look. An absent limit
+        is `default`, and not over the model's `most`."""
+        limit = self.max_completion_tokens or self.max_tokens or 0
+        if limit > most or self.stream or (self.max_tokens or 0) > most:
+            return None
+        return (limit or default) * (self.n or 1)
 
 
 class CompletionsBody(msgspec.Struct, gc=False):
@@ -64,12 +64,11 @@ class CompletionsBody(msgspec.Struct, gc=False):
 
     has_parts: ClassVar[bool] = False  # a plain one's prompt is text
 
-    def is_plain(self, tokens_max: int) -> bool:
-        return _is_text(self.prompt) and not self.stream and (self.max_tokens or 0) <= tokens_max
-
-    def completion_tokens(self, default: int) -> int:  # noqa: ARG002
-        limit = self.max_tokens or COMPLETIONS_TOKENS_DEFAULT
-        return limit * max(self.n or 1, self.best_of or 1)
+    def completion_tokens(self, default: int, most: int) -> int | None:  # noqa: ARG002
+        limit = self.max_tokens or 0
+        if limit > most or self.stream or not _is_text(self.prompt):
+            return None
+        return (limit or COMPLETIONS_TOKENS_DEFAULT) * max(self.n or 1, self.best_of or 1)
 
 
 class EmbeddingsBody(msgspec.Struct, gc=False):
@@ -79,11 +78,8 @@ class EmbeddingsBody(msgspec.Struct, gc=False):
 
     has_parts: ClassVar[bool] = False  # a plain one's prompt is text
 
-    def is_plain(self, tokens_max: int) -> bool:  # noqa: ARG002
-        return _is_text(self.input) and not self.stream
-
-    def completion_tokens(self, default: int) -> int:  # noqa: ARG002
-        return 0
+    def completion_tokens(self, default: int, most: int) -> int | None:  # noqa: ARG002
+        return None if self.stream or not _is_text(self.input) else 0
 
 
 class ResponsesBody(msgspec.Struct, gc=False):
@@ -94,28 +90,36 @@ class ResponsesBody(msgspec.Struct, gc=False):
 
     has_parts: ClassVar[bool] = False  # a plain one's prompt is text
 
-    def is_plain(self, tokens_max: int) -> bool:
+    def completion_tokens(self, default: int, most: int) -> int | None:
         limit = self.max_output_tokens or 0
-        return _is_text(self.input) and not self.stream and limit <= tokens_max
-
-    def completion_tokens(self, default: int) -> int:
-        return self.max_output_tokens or default
+        if limit > most or self.stream or not _is_text(self.input):
+            return None
+        return limit or default
 
 
 def _is_text(raw: msgspec.Raw) -> bool:
-    return memoryview(raw)[0] == ord('"')
+    return memoryview(raw)[0] == _QUOTE
 
 
 BodyT = TypeVar("BodyT")
+UrlT = TypeVar("UrlT")
+CustomId = Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_CHARACTERS_MAX)]
 
 
-class GoodShape(msgspec.Struct, Generic[BodyT], gc=False):
-    """`method` and `url` are there in every accent but Together's, where both may be left out."""
+class GoodShape(msgspec.Struct, Generic[BodyT, UrlT], gc=False):
+    custom_id: CustomId
+    body: BodyT
+    method: Literal["POST"]
+    url: UrlT
 
-    custom_id: Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_CHARACTERS_MAX)]
+
+class BareShape(msgspec.Struct, Generic[BodyT, UrlT], gc=False):
+    """Where the batch's endpoint says where its lines go, and they may leave out both."""
+
+    custom_id: CustomId
     body: BodyT
     method: Literal["POST"] | None = None
-    url: str | None = None
+    url: UrlT | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Dialect:
     given; None is the model's."""
 
     decoder: msgspec.json.Decoder[Any]
+    bare_decoder: msgspec.json.Decoder[Any]
     prompt: str
     takes_text: bool
     token_limits: tuple[str, ...]
@@ -133,16 +138,21 @@ class Dialect:
     tokens_default: int | None = None
 
 
+def _decoders(body: Any, url: Any) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    good, bare = GoodShape[body, url], BareShape[body, url]
+    return msgspec.json.Decoder(good), msgspec.json.Decoder(bare)
+
+
 DIALECTS = {
     "/v1/chat/completions": Dialect(
-        msgspec.json.Decoder(GoodShape[ChatBody]),
+        *_decoders(ChatBody, Literal["/v1/chat/completions"]),
         "messages",
         False,
         ("max_tokens", "max_completion_tokens"),
         ("n",),
     ),
     "/v1/completions": Dialect(
-        msgspec.json.Decoder(GoodShape[CompletionsBody]),
+        *_decoders(CompletionsBody, Literal["/v1/completions"]),
         "prompt",
         True,
         ("max_tokens",),
@@ -151,9 +161,9 @@ DIALECTS = {
         tokens_default=COMPLETIONS_TOKENS_DEFAULT,
     ),
     "/v1/embeddings": Dialect(
-        msgspec.json.Decoder(GoodShape[EmbeddingsBody]), "input", True, (), takes_tokens=True
+        *_decoders(EmbeddingsBody, Literal["/v1/embeddings"]), "input", True, (), takes_tokens=True
     ),
     "/v1/responses": Dialect(
-        msgspec.json.Decoder(GoodShape[ResponsesBody]), "input", True, ("max_output_tokens",)
+        *_decoders(ResponsesBody, Literal["/v1/responses"]), "input", True, ("max_output_tokens",)
     ),
 }

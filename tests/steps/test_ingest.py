@@ -288,7 +288,6 @@ def test_a_report_is_read_in_pieces_as_it_is_at_once(
     tail_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stored_report, "TAIL_BYTES", tail_bytes)
-    monkeypatch.setattr(stored_report, "IDS_A_READ", 2)
     lines = [_line(f"id-{i % 9}", "one" if i % 3 else "two") for i in range(12)]
     ingest = _ingest(b"\n".join([*lines, b"{"]), "skip")
     assert ingest.run(600) == "run"

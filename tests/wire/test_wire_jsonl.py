@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offpeak.wire.jsonl import split_lines
+from offpeak.wire.jsonl import split_blocks, split_lines
 
 CONTENTS = st.lists(st.sampled_from([b"", b"a", b"\n", b"\r\n", b"long line ", b"\xff"])).map(
     b"".join
@@ -38,6 +38,21 @@ def test_exactly_the_lines_over_the_limit_are_withheld(
     whole = [line for _, _, line in split_lines(_chunks(content, size))]
     limited = [line for _, _, line in split_lines(_chunks(content, size), 0, limit)]
     assert limited == [line if line is not None and len(line) <= limit else None for line in whole]
+
+
+@given(CONTENTS, st.integers(1, 30), st.integers(0, 20))
+def test_blocks_hold_the_same_lines(content: bytes, size: int, limit: int) -> None:
+    apart: list[tuple[int, int, bytes | None]] = []
+    position = 0
+    for start, stop, lines in split_blocks(_chunks(content, size), 0, limit):
+        assert start == position < stop
+        for line in [None] if lines is None else lines:
+            end = stop if line is None else position + len(line) + 1
+            apart.append((position, min(end, stop), line))
+            position = end
+        assert position in {stop, stop + 1}  # the last line's newline may be missing
+        position = stop
+    assert apart == list(split_lines(_chunks(content, size), 0, limit))
 
 
 def test_an_endless_line_is_not_held() -> None:

@@ -10,6 +10,7 @@ from offpeak.wire.range_report import (
     ID_BYTES,
     BadRecord,
     GoodSpan,
+    LineIndex,
     Record,
     Trailer,
     UnlistedSpan,
@@ -23,8 +24,9 @@ from offpeak.wire.range_report import (
 )
 
 NUMBERS = st.integers(1, 10**9)
+INDEXES = st.builds(LineIndex, st.lists(NUMBERS), st.lists(st.text()))
 RECORDS = (
-    st.builds(GoodSpan, st.integers(0, 98), NUMBERS, NUMBERS)
+    st.builds(GoodSpan, st.integers(0, 98), NUMBERS, NUMBERS, st.none() | INDEXES)
     | st.builds(UnlistedSpan, NUMBERS, NUMBERS)
     | st.builds(
         BadRecord, NUMBERS, st.text(), st.text(), st.none() | st.text(), st.none() | st.text()
