@@ -22,7 +22,7 @@ from offpeak.core.shard import PlannedShard, ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.steps.move_shard import CONFLICTS_MAX
 from offpeak.steps.show_request import EXPIRED
-from offpeak.wire.checkpoints import decode_records
+from offpeak.wire.finished import finished_objects
 from offpeak.wire.manifest import iterate_shards
 from offpeak.wire.request_lines import read_line
 from offpeak.wire.results import render_error
@@ -199,13 +199,13 @@ def _reason(batch: Batch, run: Run, shard: Shard) -> _Reason:
 def _checkpointed(prefix: str, reader: Reader) -> Mapping[int, FinishedLine]:
     """What the shard's attempts finished: the first record of a line, in the order of keys."""
     finished: dict[int, FinishedLine] = {}
-    for info in reader.list(f"{prefix}checkpoints/"):
+    for key, lines in finished_objects(reader, prefix):
         try:
-            for line in decode_records(reader.stream(info.key)):
+            for line in lines:
                 finished.setdefault(line.number, line)
         except ValueError as error:
             # A line that is lost here gets an error of its own; a harvest that gives up would hold up the batch.
-            logger.error("checkpoint %s is broken: %s", info.key, error)
+            logger.error("%s is broken: %s", key, error)
     return finished
 
 

@@ -11,7 +11,8 @@ from offpeak.core.ports import Reader, Writer
 from offpeak.core.request_line import FinishedLine, paid_usage
 from offpeak.core.shard import ResultObject
 from offpeak.core.usage import Counts, Usage
-from offpeak.wire.checkpoints import decode_records, encode_record
+from offpeak.wire.checkpoints import encode_record
+from offpeak.wire.finished import finished_objects
 
 JSON_LINES = "application/jsonl"
 
@@ -47,6 +48,11 @@ class Checkpoints:
         return len(self._finished)
 
     @property
+    def left(self) -> int:
+        """Lines that have no result yet."""
+        return self._total - len(self._finished)
+
+    @property
     def counts(self) -> Counts:
         failed = sum(line.kind == "error" for line in self._finished.values())
         return Counts(total=self._total, completed=len(self._finished) - failed, failed=failed)
@@ -56,9 +62,9 @@ class Checkpoints:
         return paid_usage(self._finished.values())
 
     def load(self) -> None:
-        """Takes over what earlier attempts have flushed: the first record of a line, in the order of keys."""
-        for info in self._reader.list(f"{self._prefix}checkpoints/"):
-            for line in decode_records(self._reader.stream(info.key)):
+        """Takes over what earlier attempts have finished: the first record of a line, in the order of keys."""
+        for _, lines in finished_objects(self._reader, self._prefix):
+            for line in lines:
                 self._finished.setdefault(line.number, line)
 
     def add(self, line: FinishedLine) -> None:

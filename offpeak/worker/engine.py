@@ -24,10 +24,22 @@ class EngineAnswer:
     usage: Usage = Usage()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """What an engine is to have in hand: `requests` in flight keep it busy, and so do `tokens` of theirs; more only
+    waits in its queue. It runs `sequences` at once, and one request has at most `context_tokens`. None where the engine
+    doesn't say: nothing is counted by it then."""
+
+    requests: int
+    tokens: int | None = None
+    sequences: int | None = None
+    context_tokens: int | None = None
+
+
 class Engine(Protocol):
     @property
-    def window(self) -> int:
-        """Requests in flight that keep it busy; more only waits in its queue. Known once it has started."""
+    def limits(self) -> EngineLimits:
+        """Known once it has started."""
         ...
 
     async def start(self) -> None:

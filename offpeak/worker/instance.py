@@ -11,6 +11,7 @@ from offpeak.core.errors import InvalidRequest, NotFound, Unavailable
 from offpeak.core.invocation import ShardOrder, ShardReport
 from offpeak.core.run import RunStatus
 from offpeak.worker.engine import Engine
+from offpeak.worker.line_tokens import CONTEXT_TOKENS_MAX, LineTokens
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.run_shard import ShardRun
 from offpeak.worker.settings import WorkerSettings
@@ -34,6 +35,7 @@ class Instance:
         self._ports = ports
         self._settings = settings
         self._window: AdmissionWindow | None = None
+        self._tokens = LineTokens()
         self._watching: asyncio.Task[None] | None = None
         self._working: set[ShardRun] = set()
         self._idle = asyncio.Event()
@@ -45,7 +47,9 @@ class Instance:
         """Returns when the engine can answer. Raises EngineDead when it never will."""
         self._engine = await asyncio.to_thread(self._load)
         await self._engine.start()
-        self._window = AdmissionWindow(min(self._engine.window, self._settings.window_max))
+        limits = self._engine.limits
+        self._tokens = LineTokens(limits.context_tokens or CONTEXT_TOKENS_MAX)
+        self._window = AdmissionWindow.of(limits, self._settings.window_max)
         self._watching = asyncio.create_task(self._watch_runs())
 
     @property
@@ -73,7 +77,7 @@ class Instance:
             raise Unavailable("The instance is not ready.", code="not_ready")
         shard = ShardRun(
             order, age=next(self._ages), worker=self._name, engine=self._engine,
-            window=self._window, ports=self._ports, settings=self._settings,
+            window=self._window, tokens=self._tokens, ports=self._ports, settings=self._settings,
         )  # fmt: skip
         self._working.add(shard)
         self._idle.clear()

@@ -6,6 +6,7 @@ Both calls may be repeated after Unavailable: whether the earlier one went throu
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.invocation import ShardOrder
@@ -28,6 +29,7 @@ class Lease:
         self._clock = clock
         self._changes = changes
         self._shards = shards
+        self._held: Shard | None = None  # as it is stored, if nobody has moved it since
 
     def claim(self) -> None:
         """Raises StateConflict when the attempt is stale, taken, or its shard is closed or unknown."""
@@ -36,25 +38,29 @@ class Lease:
             if self._is_held(shard):
                 return
             claimed = shard.claimed(self._order.attempt, self._worker, self._until())
-            try:
-                self._changes.commit(Save(claimed))
-            except StateConflict:
-                continue  # the row has moved: what it says now decides
-            return
+            if self._save(claimed):
+                return
         raise self._lost()
 
     def renew(self, progress: Counts) -> None:
         """Raises StateConflict when the shard is no longer ours: then nothing more may be written for it."""
         for _ in range(_CONFLICTS_MAX):
-            shard = self._read()
+            shard = self._held or self._read()
             if not self._is_held(shard):
                 raise self._lost()
-            try:
-                self._changes.commit(Save(shard.renewed(self._until(), progress)))
-            except StateConflict:
-                continue
-            return
+            if self._save(shard.renewed(self._until(), progress)):
+                return
         raise self._lost()
+
+    def _save(self, shard: Shard) -> bool:
+        """False when the row has moved meanwhile: then what it says now decides."""
+        self._held = None
+        try:
+            self._changes.commit(Save(shard))
+        except StateConflict:
+            return False
+        self._held = replace(shard, version=shard.version + 1)
+        return True
 
     def _read(self) -> Shard:
         try:

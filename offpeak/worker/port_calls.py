@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from offpeak.core.errors import Unavailable
@@ -27,3 +28,14 @@ async def call(
             logger.warning("a port is unavailable, again in %.1f s: %s", pause, error)
             await asyncio.sleep(pause)
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortCalls:
+    """`call` with its patience settled."""
+
+    attempts_max: int
+    retry_seconds: float
+
+    async def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await call(self.attempts_max, self.retry_seconds, function, *args, **kwargs)

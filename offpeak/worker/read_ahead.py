@@ -1,4 +1,4 @@
-"""A shard's lines in stretches, read on a thread while the stretch before is worked on."""
+"""A shard's lines in stretches, read and put in order on a thread while the stretch before is worked on."""
 
 from __future__ import annotations
 
@@ -11,24 +11,32 @@ from offpeak.core.ports import Reader
 from offpeak.core.shard import Segment
 from offpeak.wire.segments import read_lines
 
-STRETCH_LINES_MAX = 256
-STRETCH_BYTES_MAX = 4_000_000
+STRETCH_LINES_MAX = 10_000
+STRETCH_BYTES_MAX = 64_000_000
+"""A shard of the default size is one stretch: so much is put in order at once, and held."""
 
 NumberedLine = tuple[int, bytes]
-OnThread = Callable[[Callable[[], list[NumberedLine]]], Awaitable[list[NumberedLine]]]
+Prepare = Callable[[Sequence[NumberedLine]], Sequence[NumberedLine]]
+OnThread = Callable[
+    [Callable[[], Sequence[NumberedLine] | None]], Awaitable[Sequence[NumberedLine] | None]
+]
 
 
 class LineSource:
-    """Begins anew where it was when reading breaks off, so that `take` may be called again after Unavailable."""
+    """`prepare` leaves out and reorders lines of a stretch. Begins anew where it was when reading breaks off, so that
+    `take` may be called again after Unavailable."""
 
-    def __init__(self, reader: Reader, segments: Sequence[Segment]) -> None:
+    def __init__(
+        self, reader: Reader, segments: Sequence[Segment], prepare: Prepare = lambda lines: lines
+    ) -> None:
         self._reader = reader
         self._segments = segments
+        self._prepare = prepare
         self._lines = read_lines(reader, segments)
         self._taken = 0
 
-    def take(self) -> list[NumberedLine]:
-        """The next stretch; empty at the end."""
+    def take(self) -> Sequence[NumberedLine] | None:
+        """The next stretch; None at the end."""
         stretch: list[NumberedLine] = []
         stretch_bytes = 0
         try:
@@ -41,16 +49,17 @@ class LineSource:
             self._lines = islice(read_lines(self._reader, self._segments), self._taken, None)
             raise
         self._taken += len(stretch)
-        return stretch
+        return self._prepare(stretch) if stretch else None
 
 
-async def read_ahead(source: LineSource, on_thread: OnThread) -> AsyncGenerator[NumberedLine, None]:
-    """Every line of the source. At most two stretches are held."""
+async def read_ahead(
+    source: LineSource, on_thread: OnThread
+) -> AsyncGenerator[Sequence[NumberedLine], None]:
+    """Every stretch of the source. At most two are held."""
     ahead = asyncio.ensure_future(on_thread(source.take))
     try:
-        while stretch := await ahead:
+        while (stretch := await ahead) is not None:
             ahead = asyncio.ensure_future(on_thread(source.take))
-            for line in stretch:
-                yield line
+            yield stretch
     finally:
         ahead.cancel()

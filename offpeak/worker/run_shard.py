@@ -13,33 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+import math
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
-from offpeak.core.request_line import FinishedLine
-from offpeak.wire.request_lines import read_custom_id
-from offpeak.worker import port_calls
-from offpeak.worker.cancellations import Cancellations
 from offpeak.worker.checkpoints import JSON_LINES, Checkpoints
-from offpeak.worker.engine import Engine
+from offpeak.worker.engine import Engine, EngineDead
 from offpeak.worker.images import Images
 from offpeak.worker.lease import Lease
+from offpeak.worker.line_tokens import LineTokens
 from offpeak.worker.ports import WorkerPorts
-from offpeak.worker.read_ahead import LineSource, read_ahead
 from offpeak.worker.settings import WorkerSettings
+from offpeak.worker.shard_lines import ShardLines
 from offpeak.worker.window import AdmissionWindow
-from offpeak.worker.work_line import cancelled_line, work_line
+from offpeak.worker.work_line import LineWork
 
 logger = logging.getLogger(__name__)
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Halt(Enum):
@@ -55,29 +49,27 @@ class ShardRun:
 
     def __init__(
         self, order: ShardOrder, *, age: int, worker: str, engine: Engine, window: AdmissionWindow,
-        ports: WorkerPorts, settings: WorkerSettings,
+        tokens: LineTokens, ports: WorkerPorts, settings: WorkerSettings,
     ) -> None:  # fmt: skip
         self._order = order
-        self._age = age
         self._engine = engine
-        self._window = window
         self._ports = ports
         self._settings = settings
-        self._images = ports.images or Images(takes_images=False, bucket="", reader=ports.reader)
+        self._call = settings.port_calls
+        images = ports.images or Images(takes_images=False, bucket="", reader=ports.reader)
         self._lease = Lease(
             order, f"{worker}/{uuid4().hex[:12]}", settings.lease_seconds,
             clock=ports.clock, changes=ports.changes, shards=ports.shards,
         )  # fmt: skip
         self._checkpoints = Checkpoints(order, reader=ports.reader, writer=ports.writer)
-        self._cancellations = (
-            Cancellations(order.cancelled_prefix, ports.reader) if order.cancelled_prefix else None
-        )
-        self._in_flight: dict[str, asyncio.Future[FinishedLine]] = {}
+        self._lines = ShardLines(
+            order, LineWork(order, engine, settings, priority=age, images=images),
+            self._checkpoints, age=age, window=window, tokens=tokens, ports=ports, settings=settings,
+        )  # fmt: skip
         self._flushing = asyncio.Lock()
-        self._much_to_flush = asyncio.Event()
         self._halt: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
         self._resumed = 0
-        self._started = time.monotonic()
+        self._started = asyncio.get_running_loop().time()
 
     @property
     def run_of(self) -> tuple[str, int]:
@@ -96,9 +88,12 @@ class ShardRun:
             logger.info("superseded at its claim: %s", conflict.message)
             return self._report(Outcome.SUPERSEDED)
         work = asyncio.create_task(self._work())
-        beside = [asyncio.create_task(self._renew()), asyncio.create_task(self._checkpoint())]
-        if self._cancellations is not None:
-            beside.append(asyncio.create_task(self._watch_cancelled(self._cancellations)))
+        beside = [
+            asyncio.create_task(each)
+            for each in (self._renew(), self._checkpoint(), self._lines.abort_overdue())
+        ]
+        if self._order.cancelled_prefix is not None:
+            beside.append(asyncio.create_task(self._lines.abort_cancelled()))
         drained = asyncio.get_running_loop().call_later(
             self._settings.shard_seconds_max + self._settings.drain_seconds,
             self._halt_by, Halt.DRAINED,
@@ -111,75 +106,10 @@ class ShardRun:
             drained.cancel()
             await _cancel(work, *beside)
 
-    # ── the lines ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def _work(self) -> None:
-        """Every line that no checkpoint holds, until the time limit. One exception ends them all."""
-        await self._call(self._checkpoints.load)
+        await self._call(self._lines.load)
         self._resumed = len(self._checkpoints)
-        try:
-            async with asyncio.TaskGroup() as lines:
-                admission = lines.create_task(self._admit(lines))
-                seconds_left = self._settings.shard_seconds_max - self._seconds()
-                closing = asyncio.get_running_loop().call_later(seconds_left, admission.cancel)
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
-        finally:
-            closing.cancel()
-
-    async def _admit(self, lines: asyncio.TaskGroup) -> None:
-        source = LineSource(self._ports.reader, self._order.segments)
-        async with aclosing(read_ahead(source, self._call)) as numbered_lines:
-            async for number, raw in numbered_lines:
-                if number in self._checkpoints:
-                    continue
-                if self._cancellations is not None:
-                    request_id = read_custom_id(raw)
-                    if self._cancellations.is_new(request_id):
-                        await self._call(self._cancellations.learn, request_id)
-                await self._window.acquire(self._age)
-                line = lines.create_task(self._work_line(number, raw))
-                # Not in the task itself: one that is cancelled before its first step never runs a `finally`.
-                line.add_done_callback(lambda _: self._window.release())
-
-    async def _work_line(self, number: int, raw: bytes) -> None:
-        if self._cancellations is None:
-            line = await self._answer(number, raw)
-        else:
-            line = await self._answer_unless_cancelled(number, raw, self._cancellations)
-        self._checkpoints.add(line)
-        if self._checkpoints.pending_bytes >= self._settings.checkpoint_bytes_max:
-            self._much_to_flush.set()
-
-    async def _answer(self, number: int, raw: bytes) -> FinishedLine:
-        return await work_line(
-            number, raw, self._order, self._engine, self._settings, priority=self._age,
-            images=self._images,
-        )  # fmt: skip
-
-    async def _answer_unless_cancelled(
-        self, number: int, raw: bytes, cancellations: Cancellations
-    ) -> FinishedLine:
-        """Its result, or, as soon as that is known, that it was cancelled: its place on the engine is free then."""
-        request_id = read_custom_id(raw)
-        if request_id in cancellations:
-            return cancelled_line(number, request_id, self._order)
-        self._in_flight[request_id] = answering = asyncio.ensure_future(self._answer(number, raw))
-        try:
-            return await answering
-        except asyncio.CancelledError:
-            # Of the two that may be cancelled: the answer alone, or this task with it, because the shard ends.
-            if request_id not in cancellations or self._is_being_cancelled():
-                raise
-            return cancelled_line(number, request_id, self._order)
-        finally:
-            answering.cancel()
-            del self._in_flight[request_id]
-
-    @staticmethod
-    def _is_being_cancelled() -> bool:
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
+        await self._lines.run(self._settings.shard_seconds_max - self._seconds())
 
     # ── beside the lines ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -194,26 +124,24 @@ class ShardRun:
             except Unavailable as error:
                 logger.warning("shard %s: lease not renewed: %s", self._order.shard_id, error)
 
-    async def _watch_cancelled(self, cancellations: Cancellations) -> None:
-        while True:
-            await asyncio.sleep(self._settings.poll_seconds)
-            try:
-                await self._call(cancellations.look)
-            except Unavailable as error:
-                logger.warning("shard %s: who is cancelled? %s", self._order.shard_id, error)
-            for request_id in [each for each in self._in_flight if each in cancellations]:
-                self._in_flight[request_id].cancel()
-
     async def _checkpoint(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.checkpoint_seconds):
-                    await self._much_to_flush.wait()
-            self._much_to_flush.clear()
+                    await self._lines.much_to_flush.wait()
+            if not self._lines.much_to_flush.is_set() and self._is_nearly_done():
+                continue
+            self._lines.much_to_flush.clear()
             try:
                 await self._flush()
             except Unavailable as error:
                 logger.warning("shard %s: no checkpoint now: %s", self._order.shard_id, error)
+
+    def _is_nearly_done(self) -> bool:
+        """Whether, at its pace so far, the results themselves are written before half an interval is over."""
+        worked, left = len(self._checkpoints) - self._resumed, self._checkpoints.left
+        seconds_left = left * self._seconds() / worked if worked else math.inf
+        return seconds_left < self._settings.checkpoint_seconds / 2
 
     async def _flush(self) -> None:
         async with self._flushing:
@@ -228,20 +156,36 @@ class ShardRun:
 
     async def _end(self, work: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> ShardReport:
         await _cancel(work)
-        if not self._is_fenced:
-            await self._flush()
+        if not self._is_fenced and not self._is_complete:
+            await self._flush()  # of a complete shard the results follow at once
         if self._is_fenced:
             logger.warning("shard %s: the lease is lost", self._order.shard_id)
             return self._report(Outcome.SUPERSEDED)
         for each in (work, *beside):
             if each.done() and not each.cancelled():
-                each.result()
+                await self._raise(each)
         if self._is_complete:
             return await self._done()
         stopped = self._halt.done() and self._halt.result() is Halt.STOPPED
         return self._report(Outcome.STOPPED if stopped else Outcome.PARTIAL)
 
+    async def _raise(self, ended: asyncio.Task[None]) -> None:
+        """What it has ended with, if that was an exception."""
+        try:
+            ended.result()
+        except EngineDead:
+            await self._lines.accuse()
+            raise
+
     async def _done(self) -> ShardReport:
+        try:
+            return await self._write_results()
+        except Exception:
+            with suppress(Unavailable):
+                await self._flush()
+            raise
+
+    async def _write_results(self) -> ShardReport:
         output = await self._call(self._checkpoints.write_results, "output", "output.jsonl")
         errors = await self._call(self._checkpoints.write_results, "error", "errors.jsonl")
         return replace(self._report(Outcome.DONE), output=output, errors=errors)
@@ -258,7 +202,7 @@ class ShardRun:
 
     @property
     def _is_complete(self) -> bool:
-        return len(self._checkpoints) == self._checkpoints.counts.total
+        return self._checkpoints.left == 0
 
     @property
     def _is_fenced(self) -> bool:
@@ -272,16 +216,7 @@ class ShardRun:
             self._halt.set_result(halt)
 
     def _seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await port_calls.call(
-            self._settings.port_attempts_max,
-            self._settings.retry_seconds,
-            function,
-            *args,
-            **kwargs,
-        )
+        return asyncio.get_running_loop().time() - self._started
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

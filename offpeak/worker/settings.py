@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from offpeak.worker.port_calls import PortCalls
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """The defaults fit SageMaker: an invocation may take 3,600 s, and after SIGTERM 30 s are left.
 
-    A lease outlasts two missed renewals. A line's limit is below a shard's, so that every attempt gets ahead.
+    A lease outlasts two missed renewals. A cancelled run is seen within 30 s, its shards have 60 s to flush. A line's limit is below a shard's, so that every attempt gets ahead.
     After `shard_seconds_max` no line is admitted any more, and those in flight have `drain_seconds` to end.
     """
 
-    lease_seconds: float = 180.0
-    renew_seconds: float = 60.0
-    poll_seconds: float = 10.0
+    lease_seconds: float = 480.0
+    renew_seconds: float = 150.0
+    poll_seconds: float = 20.0
     checkpoint_seconds: float = 120.0
     checkpoint_bytes_max: int = 32_000_000
     shard_seconds_max: float = 3_000.0
@@ -25,7 +27,11 @@ class WorkerSettings:
     line_attempts_max: int = 3
     retry_seconds: float = 1.0
     port_attempts_max: int = 5
-    window_max: int = 1_024
+    window_max: int = 4_096
+
+    @property
+    def port_calls(self) -> PortCalls:
+        return PortCalls(attempts_max=self.port_attempts_max, retry_seconds=self.retry_seconds)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> WorkerSettings:

@@ -14,7 +14,7 @@ from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
 from offpeak.core.ports import Save
 from offpeak.core.shard import ShardStatus
 from offpeak.core.usage import Usage
-from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer
+from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits, error_answer
 from offpeak.worker.engines.echo import EchoEngine
 from offpeak.worker.instance import Instance
 from tests.worker.world import MODEL, QUICK, World
@@ -48,7 +48,7 @@ class Recording:
         self._echo = EchoEngine(MODEL, seconds, window)
         self.asked: list[str] = []
         self.in_flight = self.in_flight_most = 0
-        self.window = window
+        self.limits = EngineLimits(requests=window)
 
     async def start(self) -> None: ...
 
@@ -321,7 +321,8 @@ def test_when_the_engine_dies_the_attempt_fails_and_keeps_what_is_done() -> None
 
     asyncio.run(die())
     assert sorted(world.checkpointed()) == [1, 2]
-    assert [key for key in world.keys() if "/checkpoints/" not in key] == []  # noqa: SIM118
+    others = [key for key in world.keys() if "/checkpoints/" not in key]  # noqa: SIM118
+    assert [key.rpartition("suspects/")[2] for key in others] == ["0001.json"]
 
 
 def test_an_order_for_another_model_is_refused() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from offpeak.wire.usage import read_usage
-from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer
+from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits, error_answer
 
 EMBEDDING_DIMENSIONS = 8
 CREATED = 1_767_225_600
@@ -36,8 +36,8 @@ class EchoEngine:
         self._counters: Counter[str] = Counter()
 
     @property
-    def window(self) -> int:
-        return self._window
+    def limits(self) -> EngineLimits:
+        return EngineLimits(requests=self._window)
 
     async def start(self) -> None: ...
 

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from offpeak.wire.usage import read_usage
-from offpeak.worker.engine import EngineAnswer, EngineDead
+from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits
 
 logger = logging.getLogger(__name__)
 _LIMITS = {
@@ -63,8 +63,8 @@ class OpenAIServerEngine:
         self._seen_ready = (0.0, False)
 
     @property
-    def window(self) -> int:
-        return self._settings.window
+    def limits(self) -> EngineLimits:
+        return EngineLimits(requests=self._settings.window)
 
     async def start(self) -> None:
         limits = httpx.Limits(max_connections=self._settings.window + 2)

@@ -33,7 +33,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from offpeak.wire.usage import read_usage
-from offpeak.worker.engine import EngineAnswer, EngineDead, error_answer
+from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits, error_answer
 
 logger = logging.getLogger(__name__)
 Serve = Callable[[Any], Awaitable[Any]]
@@ -41,9 +41,11 @@ Serve = Callable[[Any], Awaitable[Any]]
 NOWHERE = "nowhere.invalid"
 """The one host that vLLM may fetch media from, and there is none of this name: the worker has fetched them all."""
 _SHUTDOWN_SECONDS = 5.0
-_QUEUED_SHARE = 8
-"""Beside the requests that run, one in this many waits in vLLM's queue: a slot that falls free is filled in the next
-step, without waiting for us. More would only take the choice of the next one out of our hands."""
+_IN_FLIGHT = 2
+"""For each place on the engine, in sequences and in KV cache, so many in flight: one runs, one waits in vLLM's queue.
+All that run may end in one step (answers of one length that began together do), and then the next step is full without
+waiting for us. More would not make it fuller; it would cost memory, and take the choice of the next one out of our
+hands. vLLM keeps to the order of arrival, so a prefix that is shared by neighbours is still met in the cache."""
 _OURS = frozenset({"stream", "background", "request_id", "session_id", "kv_transfer_params"})
 """Fields that a line has no say in: the engine is shared, and nobody listens to a stream."""
 
@@ -64,9 +66,14 @@ class VllmEngine:
         self._serving: dict[str, tuple[TypeAdapter[Any], Serve]] = {}
 
     @property
-    def window(self) -> int:
-        running = int(self._started.vllm_config.scheduler_config.max_num_seqs)
-        return running + max(1, running // _QUEUED_SHARE)
+    def limits(self) -> EngineLimits:
+        config = self._started.vllm_config
+        sequences = int(config.scheduler_config.max_num_seqs)
+        cached = config.cache_config.kv_cache_size_tokens  # None for models that keep nothing
+        return EngineLimits(
+            requests=_IN_FLIGHT * sequences, tokens=_IN_FLIGHT * int(cached) if cached else None,
+            sequences=sequences, context_tokens=int(config.model_config.max_model_len),
+        )  # fmt: skip
 
     async def start(self) -> None:
         parser = make_arg_parser(FlexibleArgumentParser())
