@@ -127,7 +127,7 @@ class ShardLines:
         is_first = order.number == 0 and not len(self._checkpoints)
         pilot = f"{order.batch_id}.{order.run}" if is_first else None
         left = [line for line in stretch if line[0] not in self._checkpoints]
-        return order_lines(left, order.endpoint, pilot)
+        return order_lines(left, order.endpoint, pilot=pilot)
 
     async def _admit(self, lines: asyncio.TaskGroup, number: int, raw: bytes, care: Care) -> None:
         if self._cancellations is not None:

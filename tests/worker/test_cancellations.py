@@ -91,3 +91,31 @@ def test_a_batchs_shard_asks_nobody_about_cancelled_requests() -> None:
     assert world.order.cancelled_prefix is None
     report = asyncio.run(work(world, Recording(), cancel_later=()))
     assert (report.counts.completed, MODEL) == (1, world.order.model)
+
+
+def doubled(text: str) -> tuple[World, str]:
+    """A shard that holds one request on two lines: its record had been doubled on the way."""
+    world, (request_id, _) = gathered(text, text)
+    lines = [
+        {"custom_id": request_id, "method": "POST", "url": CHAT, "body": chat(text)}
+        for _ in range(2)
+    ]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    world.memory.writer.put("work/segments/one.jsonl", content)
+    segment = replace(world.order.segments[0], stop=len(content))
+    return replace(world, order=replace(world.order, segments=(segment,))), request_id
+
+
+def test_a_request_on_two_lines_is_answered_on_both() -> None:
+    world, request_id = doubled("one")
+    report = asyncio.run(work(world, Recording(), cancel_later=()))
+    assert report.outcome is Outcome.DONE
+    assert [line["custom_id"] for line in world.results(report)[0]] == [request_id] * 2
+
+
+def test_a_request_on_two_lines_is_cancelled_on_both() -> None:
+    world, request_id = doubled(ENDLESS)
+    engine = Recording()
+    report = asyncio.run(work(world, engine, cancel_later=(request_id,)))
+    assert (report.outcome, engine.in_flight) == (Outcome.DONE, 0)
+    assert [line["error"]["code"] for line in world.results(report)[1]] == ["request_cancelled"] * 2
