@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 CHAT = "/v1/chat/completions"
-WORDS = tuple(keyword.kwlist + dir(builtins))
+WORDS = (*keyword.kwlist, *dir(builtins))
 CountTokens = Callable[[str], int]
 
 
@@ -33,7 +33,7 @@ class Shape:
 def sorted_lines(shape: Shape, model: str, count: CountTokens) -> list[bytes]:
     """Group after group."""
     chance = random.Random(20_260_901)
-    lines = []
+    lines: list[bytes] = []
     for group in range(shape.requests // shape.per_group):
         prefix = text_of(chance, shape.prefix_tokens, count)
         for _ in range(shape.per_group):
@@ -51,7 +51,7 @@ def sorted_lines(shape: Shape, model: str, count: CountTokens) -> list[bytes]:
 def mixed_lines(requests: int, model: str, count: CountTokens) -> list[bytes]:
     """No two share a beginning. Prompts of 20 to 800 tokens, answers of 8 to 96: most are short, some are long."""
     chance = random.Random(20_260_902)
-    lines = []
+    lines: list[bytes] = []
     for number in range(requests):
         text = text_of(chance, int(20 * 40 ** chance.random()), count)
         messages = [{"role": "user", "content": f"{chance.getrandbits(48):x} {text}"}]

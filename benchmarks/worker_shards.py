@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from offpeak.core.errors import NotFound
 from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
 from offpeak.core.layout import shard_prefix
-from offpeak.core.ports import Add, ObjectInfo
+from offpeak.core.ports import Add
 from offpeak.core.run import Run
 from offpeak.core.shard import Segment, Shard, ShardStatus
 from offpeak.memory.memory import Memory
+from offpeak.memory.objects_on_files import BucketOnFiles
 from offpeak.worker.engine import Engine, EngineAnswer, EngineLimits
 from offpeak.worker.instance import Instance
 from offpeak.worker.ports import WorkerPorts
@@ -24,61 +24,7 @@ from offpeak.worker.settings import WorkerSettings
 
 MODEL, ACCOUNT = "bench", "acct_bench"
 SHARDS_AT_ONCE = 2
-CHUNK_BYTES = 2**20
 _BATCHES = count()
-
-
-class Folder:
-    """Objects as files, for the worker's calls."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def head(self, key: str) -> ObjectInfo:
-        try:
-            return ObjectInfo(key, (self._root / key).stat().st_size, "")
-        except FileNotFoundError:
-            raise NotFound(f"There is no {key}.") from None
-
-    def read(
-        self, key: str, start: int = 0, stop: int | None = None, *, etag: str | None = None
-    ) -> bytes:
-        return b"".join(self.stream(key, start, stop, etag=etag))
-
-    def stream(
-        self,
-        key: str,
-        start: int = 0,
-        stop: int | None = None,
-        *,
-        etag: str | None = None,  # noqa: ARG002
-    ) -> Iterator[bytes]:
-        left = (self.head(key).bytes if stop is None else stop) - start
-        with (self._root / key).open("rb") as file:
-            file.seek(start)
-            while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):
-                left -= len(chunk)
-                yield chunk
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        found = (path.relative_to(self._root).as_posix() for path in self._root.rglob("*.*"))
-        return map(self.head, sorted(key for key in found if key.startswith(prefix)))
-
-    def put(
-        self,
-        key: str,
-        body: bytes,
-        content_type: str = "application/octet-stream",  # noqa: ARG002
-    ) -> ObjectInfo:
-        path = self._root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-        return self.head(key)
-
-    def put_over(
-        self, key: str, body: bytes, etag: str | None, content_type: str = "application/jsonl"
-    ) -> ObjectInfo:
-        raise NotImplementedError("The worker never writes over an object.")
 
 
 class Warm:
@@ -110,7 +56,7 @@ async def run_shards(
 ) -> list[ShardReport]:  # fmt: skip
     """The reports of these shards' lines, two shards at once as SageMaker would send them. Every line must have its
     answer, in input order."""
-    memory, files = Memory(), Folder(folder)
+    memory, files = Memory(), BucketOnFiles(folder)
     batch_id = f"batch_bench{next(_BATCHES)}"
     lines = sum(map(len, shards))
     memory.changes.commit(Add(_run(batch_id, endpoint, len(shards), lines)))
@@ -138,7 +84,9 @@ async def run_shards(
     return reports
 
 
-def check(order: ShardOrder, report: ShardReport, given: Sequence[bytes], files: Folder) -> None:
+def check(
+    order: ShardOrder, report: ShardReport, given: Sequence[bytes], files: BucketOnFiles
+) -> None:
     """Raises when a line has no answer, or lies elsewhere than its request."""
     if report.outcome is not Outcome.DONE or report.output is None or report.errors is not None:
         raise SystemExit(f"{order.shard_id} ended {report.outcome} with {report.counts}.")
@@ -153,7 +101,7 @@ def check(order: ShardOrder, report: ShardReport, given: Sequence[bytes], files:
 
 
 def _order(
-    batch_id: str, number: int, lines: Sequence[bytes], endpoint: str, files: Folder
+    batch_id: str, number: int, lines: Sequence[bytes], endpoint: str, files: BucketOnFiles
 ) -> ShardOrder:
     content = b"".join(lines)
     key = f"files/{ACCOUNT}/{batch_id}-{number}.jsonl"

@@ -31,10 +31,13 @@ def finished_objects(
 
 
 def _results(reader: Reader, key: str, *, is_output: bool) -> Iterator[FinishedLine]:
+    """Those that an engine has answered. Others got an error from whoever gave up: that is for the next one to say."""
     for start, _, line in split_lines(reader.stream(key), line_bytes_max=RECORD_BYTES_MAX):
         if line is None:
             raise ValueError(f"The result at byte {start} is over {RECORD_BYTES_MAX} bytes.")
-        yield FinishedLine(
-            number=line_number(line), kind="output" if is_output else "error",
-            result=line + b"\n", usage=read_routed(line).usage,
-        )  # fmt: skip
+        routed = read_routed(line)
+        if routed.was_answered:
+            yield FinishedLine(
+                number=line_number(line), kind="output" if is_output else "error",
+                result=line + b"\n", usage=routed.usage,
+            )  # fmt: skip

@@ -62,6 +62,7 @@ class RoutedResult:
     custom_id: str | None
     error_code: str | None
     usage: Usage
+    was_answered: bool = True
 
 
 class _Response(msgspec.Struct):
@@ -88,8 +89,9 @@ def read_routed(line: bytes) -> RoutedResult:
     response, code = result.response, result.error.code if result.error else None
     if response is None:
         return RoutedResult(
-            custom_id=result.custom_id, error_code=code or "no_response", usage=Usage()
-        )
+            custom_id=result.custom_id, error_code=code or "no_response", usage=Usage(),
+            was_answered=False,
+        )  # fmt: skip
     if response.status_code >= 400:
         code = f"http_{response.status_code}"
         return RoutedResult(custom_id=result.custom_id, error_code=code, usage=Usage())

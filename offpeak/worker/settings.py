@@ -12,8 +12,9 @@ from offpeak.worker.port_calls import PortCalls
 class WorkerSettings:
     """The defaults fit SageMaker: an invocation may take 3,600 s, and after SIGTERM 30 s are left.
 
-    A lease outlasts two missed renewals. A cancelled run is seen within 30 s, its shards have 60 s to flush. A line's limit is below a shard's, so that every attempt gets ahead.
-    After `shard_seconds_max` no line is admitted any more, and those in flight have `drain_seconds` to end.
+    A lease outlasts two missed renewals. A cancelled run is seen within 30 s, and has 60 s to flush. A line's limit is
+    below a shard's, so that every attempt gets ahead. After `shard_seconds_max` no line is admitted any more, and those
+    in flight have `drain_seconds` to end.
     """
 
     lease_seconds: float = 480.0
