@@ -16,7 +16,7 @@ from offpeak.core.ports import Add
 from offpeak.core.run import Run
 from offpeak.core.shard import Segment, Shard, ShardStatus
 from offpeak.memory.memory import Memory
-from offpeak.memory.objects_on_files import BucketOnFiles
+from offpeak.memory.objects_on_files import BucketOnFiles, FilesReader, FilesWriter
 from offpeak.worker.engine import Engine, EngineAnswer, EngineLimits
 from offpeak.worker.instance import Instance
 from offpeak.worker.ports import WorkerPorts
@@ -56,15 +56,18 @@ async def run_shards(
 ) -> list[ShardReport]:  # fmt: skip
     """The reports of these shards' lines, two shards at once as SageMaker would send them. Every line must have its
     answer, in input order."""
-    memory, files = Memory(), BucketOnFiles(folder)
+    memory, bucket = Memory(), BucketOnFiles(folder)
+    reader, writer = FilesReader(bucket), FilesWriter(bucket)
     batch_id = f"batch_bench{next(_BATCHES)}"
     lines = sum(map(len, shards))
     memory.changes.commit(Add(_run(batch_id, endpoint, len(shards), lines)))
-    orders = [_order(batch_id, number, each, endpoint, files) for number, each in enumerate(shards)]
+    orders = [
+        _order(batch_id, number, each, endpoint, writer) for number, each in enumerate(shards)
+    ]
     for order in orders:
         memory.changes.commit(Add(_row(order)))
     ports = WorkerPorts(
-        clock=memory.clock, reader=files, writer=files, changes=memory.changes,
+        clock=memory.clock, reader=reader, writer=writer, changes=memory.changes,
         runs=memory.runs, shards=memory.shards,
     )  # fmt: skip
     instance = Instance(
@@ -80,18 +83,18 @@ async def run_shards(
     reports = list(await asyncio.gather(*map(work, orders)))
     await instance.close()
     for order, report, given in zip(orders, reports, shards, strict=True):
-        check(order, report, given, files)
+        check(order, report, given, reader)
     return reports
 
 
 def check(
-    order: ShardOrder, report: ShardReport, given: Sequence[bytes], files: BucketOnFiles
+    order: ShardOrder, report: ShardReport, given: Sequence[bytes], reader: FilesReader
 ) -> None:
     """Raises when a line has no answer, or lies elsewhere than its request."""
     if report.outcome is not Outcome.DONE or report.output is None or report.errors is not None:
         raise SystemExit(f"{order.shard_id} ended {report.outcome} with {report.counts}.")
     ids = hashlib.sha256()
-    for line in files.read(report.output.key).splitlines():
+    for line in reader.read(report.output.key).splitlines():
         ids.update(line.split(b'"custom_id":', 1)[1].split(b",", 1)[0].strip())
     wanted = hashlib.sha256()
     for line in given:
@@ -101,11 +104,11 @@ def check(
 
 
 def _order(
-    batch_id: str, number: int, lines: Sequence[bytes], endpoint: str, files: BucketOnFiles
+    batch_id: str, number: int, lines: Sequence[bytes], endpoint: str, writer: FilesWriter
 ) -> ShardOrder:
     content = b"".join(lines)
     key = f"files/{ACCOUNT}/{batch_id}-{number}.jsonl"
-    files.put(key, content)
+    writer.put(key, content)
     segment = Segment(key=key, start=0, stop=len(content), first_line=1, lines=len(lines))
     return ShardOrder(
         batch_id=batch_id, account_id=ACCOUNT, run=0, number=number, attempt=1, model=MODEL,
