@@ -214,7 +214,7 @@ class _Collector:
             body = bytes(record.body)
         else:
             raise InvalidRequest(f"Request {record.id} came without its body.")
-        return render_request_line(record.id, record.endpoint, body) + b"\n"
+        return render_request_line(record.id, record.endpoint, body, record.account_id) + b"\n"
 
     def _write(
         self, lane: Lane, model: Model, records: Sequence[tuple[RequestRecord, bytes]]

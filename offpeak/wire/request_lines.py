@@ -217,10 +217,14 @@ class LineChecker:
             check_prompts(prompt, f"body.{name}", model)
 
 
-def render_request_line(custom_id: str, url: str, body: bytes) -> bytes:
-    """A request line, its newline not included. `body` is JSON on one line; the id and the URL are ours."""
-    return b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}' % (
-        custom_id.encode(), url.encode(), body,
+def render_request_line(
+    custom_id: str, url: str, body: bytes, account_id: str | None = None
+) -> bytes:
+    """A request line, its newline not included. `body` is JSON on one line; the ids and the URL are ours. A gathering's
+    lines have an account each."""
+    owner = b"" if account_id is None else b'"account_id":"%b",' % account_id.encode()
+    return b'{"custom_id":"%b","method":"POST","url":"%b",%b"body":%b}' % (
+        custom_id.encode(), url.encode(), owner, body,
     )  # fmt: skip
 
 
@@ -228,7 +232,18 @@ class _Named(msgspec.Struct):
     custom_id: str
 
 
+class _Owned(msgspec.Struct):
+    account_id: str | None = None
+
+
 _NAMED = msgspec.json.Decoder(_Named)
+_OWNED = msgspec.json.Decoder(_Owned)
+
+
+def read_account_id(line: bytes) -> str | None:
+    """Whose request it is, by a line that we have written: in a caller's own file the field says nothing. Raises
+    ValueError for what is no such line."""
+    return _OWNED.decode(line).account_id
 
 
 def read_custom_id(line: bytes) -> str:

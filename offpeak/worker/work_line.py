@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from offpeak.core.errors import InvalidRequest
+from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import ShardOrder
 from offpeak.core.request_line import FinishedLine
 from offpeak.core.usage import Usage
-from offpeak.wire.request_lines import MEDIA
+from offpeak.wire.request_lines import MEDIA, read_account_id
 from offpeak.wire.results import render_error, render_response
 from offpeak.worker.engine import Engine, EngineAnswer, error_answer
 from offpeak.worker.images import Images
@@ -54,7 +55,7 @@ class LineWork:
         body["model"] = self._order.model
         try:
             if MEDIA in raw or _ESCAPE in raw:
-                async with self._images.loaded(body, self._order.account_id):
+                async with self._images.loaded(body, owner_of(raw, self._order)):
                     answer = await self._ask(body)
             else:
                 answer = await self._ask(body)
@@ -84,3 +85,9 @@ class LineWork:
             batch_id=self._order.batch_id, line=number, custom_id=custom_id, code=code, message=message
         )  # fmt: skip
         return FinishedLine(number=number, kind="error", result=result, usage=Usage())
+
+
+def owner_of(raw: bytes, order: ShardOrder) -> str:
+    """Whose line it is: a gathering holds many accounts'."""
+    owner = read_account_id(raw) if is_gathering(order.batch_id) else None
+    return owner or order.account_id

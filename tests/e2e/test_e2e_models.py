@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 92
 SEEN = "[image/png, 100 bytes]"
+ENDED = frozenset({"completed", "failed"})
 
 
 def _line(custom_id: str, url: str) -> dict[str, Any]:
@@ -114,3 +116,33 @@ def test_a_model_says_its_limits_modality_prices_and_availability_to_an_unmodifi
     assert (pricing["batch"]["input"], pricing["batch"]["output"]) == (0.07, 0.20)
     answer = caller.call("GET", "/models")
     assert answer.json()["data"][0]["id"] == MODEL
+
+
+def test_a_stand_alone_request_sees_its_own_accounts_images_though_it_travels_with_others(
+    caller: Caller, new_caller: Callable[[], Caller], cloud: LocalCloud, aws: Aws
+) -> None:
+    other = new_caller()
+    for each in (caller, other):
+        aws.writer.put(f"drop/{each.account_id}/cats/1.png", PNG)
+
+    def send(sender: Caller, owner: Caller) -> str:
+        url = f"s3://{cloud.bucket}/drop/{owner.account_id}/cats/1.png"
+        made = sender.call("POST", "/requests", json={"request_body": _line("own", url)["body"]})
+        return str(made.json()["id"])
+
+    sent = [(each, send(each, owner)) for each in (caller, other) for owner in (caller, other)]
+    results = [_result_of(sender, request_id) for sender, request_id in sent]
+    [mine, not_mine, not_theirs, theirs] = results
+    for seen in (mine, theirs):
+        assert seen["response"]["body"]["choices"][0]["message"]["content"] == f"own {SEEN}"
+    for refused in (not_mine, not_theirs):
+        assert refused["status"] == "failed"
+        assert "your own folder" in refused["response"]["body"]["error"]["message"]
+
+
+def _result_of(sender: Caller, request_id: str) -> Any:
+    give_up_at = time.monotonic() + 120
+    while sender.call("GET", f"/requests/{request_id}/status").json()["status"] not in ENDED:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.3)
+    return sender.call("GET", f"/requests/{request_id}/results").json()

@@ -12,7 +12,7 @@ from offpeak.core.request import RequestStatus
 from offpeak.memory.memory import Memory
 from offpeak.steps.collect_requests import Received, collect_requests
 from offpeak.steps.create_request import NewRequest, create_request
-from offpeak.wire.request_lines import read_custom_id
+from offpeak.wire.request_lines import read_account_id, read_custom_id
 from offpeak.wire.segments import read_lines
 from tests.steps.request_simulation import ALICE, BOB
 from tests.steps.simulation import CATALOGUE, ENDPOINT, PRICES
@@ -157,6 +157,7 @@ def test_a_sealed_gathering_is_a_batch_whose_run_has_every_line_once() -> None:
     numbered = [each for s in shards for each in read_lines(desk.reader, s.segments)]
     assert [number for number, _ in numbered] == list(range(1, 10))
     assert [read_custom_id(line) for _, line in numbered] == ids
+    assert {read_account_id(line) for _, line in numbered} == {ALICE.id}
 
 
 def test_a_request_that_waited_in_the_queue_for_all_of_its_window_is_failed() -> None:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
 from offpeak.wire.jsonl import LINE_BYTES_MAX
-from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker, read_line
+from offpeak.wire.request_lines import (
+    BadLine,
+    GoodLine,
+    LineChecker,
+    read_account_id,
+    read_custom_id,
+    read_line,
+    render_request_line,
+)
 
 CHAT = "/v1/chat/completions"
 TINY = Model(
@@ -400,3 +408,13 @@ def test_each_prompt_of_a_completion_has_answers_of_its_own(prompt: list[Any], t
     good = _check(line, "/v1/completions")
     assert isinstance(good, GoodLine)
     assert good.completion_tokens == tokens
+
+
+def test_a_line_that_we_write_says_whose_it_is_and_is_a_good_line() -> None:
+    body = json.dumps(_with_body(CHAT)["body"]).encode()
+    line = render_request_line("req_1", CHAT, body, "acct_1")
+    assert read_account_id(line) == "acct_1"
+    assert read_account_id(render_request_line("req_1", CHAT, body)) is None
+    assert read_custom_id(line) == "req_1"
+    assert read_line(line, 1).body == body
+    assert isinstance(_check(json.loads(line)), GoodLine)

@@ -296,6 +296,32 @@ def test_a_shards_images_reach_the_engine_and_a_bad_one_is_its_lines_own_400() -
     assert error["param"] == "body.messages.0.content.1.image_url.url"
 
 
+def test_in_a_gathering_each_line_reaches_into_its_own_accounts_folder_and_no_other() -> None:
+    other = OWN.replace(ACCOUNT, "acct_2")
+    memory = stored()
+    memory.writer.put(other.removeprefix(f"s3://{BUCKET}/"), PNG)
+    world = World.of_bodies(
+        body_of(OWN), body_of(other), body_of(other), body_of(OWN), memory=memory,
+        batch_id="gather_1", owners=(ACCOUNT, "acct_2", ACCOUNT, "acct_2"),
+    )  # fmt: skip
+    outputs, errors = _worked(world, seeing(memory))
+    assert [line["custom_id"] for line in outputs] == ["line-1", "line-2"]
+    assert [line["custom_id"] for line in errors] == ["line-3", "line-4"]
+    for refused, account_id in zip(errors, (ACCOUNT, "acct_2"), strict=True):
+        assert f"drop/{account_id}/" in refused["response"]["body"]["error"]["message"]
+
+
+def test_whose_a_line_of_a_callers_own_file_is_the_line_has_no_say_in() -> None:
+    """Else whoever uploads a file could read another account's folder."""
+    world = World.of_bodies(
+        body_of(OWN.replace(ACCOUNT, "acct_2")), memory=stored(), owners=("acct_2",)
+    )
+    world.memory.writer.put(f"drop/acct_2/{OWN.rpartition(ACCOUNT + '/')[2]}", PNG)
+    outputs, [refused] = _worked(world, seeing(world.memory))
+    assert outputs == []
+    assert "your own folder" in refused["response"]["body"]["error"]["message"]
+
+
 def test_a_vision_server_gets_the_images_themselves_never_where_they_lie(site: Site) -> None:
     """Through the engine for any OpenAI-compatible server, with one that keeps what it was sent."""
     world = World.of_bodies(body_of(OWN, f"{site.url}/a.png?size=1", DATA_URL), memory=stored())

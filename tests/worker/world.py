@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,14 +47,17 @@ class World:
     @classmethod
     def of_bodies(
         cls, *bodies: Mapping[str, Any], endpoint: str = CHAT, memory: Any = None,
-        batch_id: str = BATCH, number: int = 0,
+        batch_id: str = BATCH, number: int = 0, owners: Sequence[str] = (),
     ) -> World:  # fmt: skip
+        """`owners` are the accounts that the lines name as theirs, where they name any."""
         memory = memory or Memory()
         key = f"files/{ACCOUNT}/{batch_id}-{number}"
-        lines = [
+        lines: list[dict[str, Any]] = [
             {"custom_id": f"line-{line}", "method": "POST", "url": endpoint, "body": body}
             for line, body in enumerate(bodies, 1)
         ]
+        for line, owner in zip(lines, owners, strict=False):
+            line["account_id"] = owner
         content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         memory.writer.put(key, content)
         segment = Segment(key=key, start=0, stop=len(content), first_line=1, lines=len(lines))
