@@ -2,16 +2,17 @@
 
     make bench-ingest GB=10
 
-A file of GB × 500,000 chat requests of 2 kB lies in an object store on files, and is read in the byte ranges
-that `process_batch` is started with. Each range is validated in a process of its own, which has imported what the
-function has (boto3 too), and so is the plan made; one after the other, so that a core is what is measured. MB are
-10⁶ bytes of input. MB/s is by CPU seconds, reading from the page cache or the disk included: a neighbour's work on
-this machine doesn't count, nor would waiting for S3. Figures of the wall's clock stand beside it.
+A file of GB × 500,000 chat requests of 2 kB lies in an object store on files, and is read in the byte ranges that
+`process_batch` is started with. Each range is validated in a process of its own, which has imported what the function
+has (boto3 too), and so is the plan made; one after the other, so that a core is what is measured. MB are 10⁶ bytes of
+input. Rates are by CPU seconds, reading from the page cache or the disk included: a neighbour's work on this machine
+doesn't count, nor would waiting for S3. The wall's seconds stand beside them.
 
-Lines iterated over, as `for line in file`, are the reference. A second file is of tiny lines, a third of tiny lines of
-which half are duplicates that the batch skips. The last line is JSON:
+Every file is taken in twice: without and with the statistics of how far its prompts begin alike, which the service
+always makes. Lines iterated over, as `for line in file`, are the reference. A second file is of tiny lines, a third of
+tiny lines of which half are duplicates that the batch skips. The last line is JSON:
 
-    mb_per_s_core              validate + duplicates + plan, 2 kB lines
+    mb_per_s_core              validate + duplicates + plan of the 2 kB lines, without the statistics
     line_iteration_mb_per_s    the same file, its lines only counted
     peak_rss_mb                the largest of all these processes, MB resident
 """
@@ -26,7 +27,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.pool import Pool
@@ -67,6 +68,7 @@ class Input:
     lines: int
     bytes: int
     on_invalid: OnInvalid = "fail"
+    counts_sharing: bool = False
 
     @property
     def path(self) -> Path:
@@ -176,7 +178,7 @@ def validate(given: Input, index: int, start: int, stop: int) -> Cost:
         partial(
             validate_range, "acct", given.batch.id, index, start, stop, accounts=made.accounts,
             batches=made.batches, reader=made.reader, writer=made.writer,
-            multipart=made.multipart, catalogue=CATALOGUE,
+            multipart=made.multipart, catalogue=CATALOGUE, counts_sharing=given.counts_sharing,
         )
     )  # fmt: skip
 
@@ -213,7 +215,6 @@ class Taken:
     given: Input
     validated: Cost
     planned: Cost
-    iterated: Cost
     ranges: int
     slowest_range_s: float
 
@@ -225,42 +226,44 @@ class Taken:
     def mb_per_s(self) -> float:
         return self.given.bytes / 1e6 / self.whole.cpu_s
 
-    @property
-    def lines_per_s(self) -> float:
-        return self.given.lines / self.whole.cpu_s
-
 
 def take_in(given: Input, pool: Pool) -> Taken:
-    iterated = pool.apply(iterate, (given,))
     ranges = byte_ranges(given.bytes)
     costs = [
         pool.apply(validate, (given, each["index"], each["start"], each["stop"])) for each in ranges
     ]
-    return Taken(
-        given, sum(costs, Cost()), pool.apply(plan, (given, len(ranges))), iterated, len(ranges),
-        max(cost.wall_s for cost in costs),
-    )  # fmt: skip
+    planned = pool.apply(plan, (given, len(ranges)))
+    slowest = max(cost.wall_s for cost in costs)
+    return Taken(given, sum(costs, Cost()), planned, len(ranges), slowest)
 
 
 # ── what is said of it ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tell(taken: Taken) -> None:
-    given = taken.given
-    validated, planned, mb = taken.validated, taken.planned, given.bytes / 1e6
-    print(f"{given.name}: {given.lines:,} lines, {mb:,.0f} MB in {taken.ranges} ranges")
-    print(f"  {'':16}{'CPU s':>9}{'wall s':>9}{'MB':>7}")
-    for name, cost in (
-        ("iterate lines", taken.iterated),
-        ("validate", validated),
-        ("plan", planned),
-    ):
-        print(f"  {name:16}{cost.cpu_s:9.2f}{cost.wall_s:9.2f}{cost.rss_mb:7.0f}")
+HEAD = (
+    f"{'':27}{'CPU s':>8}{'wall s':>8}{'MB/s':>7}{'lines/s':>11}{'× iterating':>13}{'peak MB':>9}"
+)
+
+
+def tell(given: Input, iterated: Cost, taken: Sequence[Taken]) -> None:
+    """A table: what was asked of the same input, row by row. Rates are a core's."""
+
+    def row(name: str, cost: Cost) -> None:
+        print(
+            f"  {name:25}{cost.cpu_s:8.2f}{cost.wall_s:8.2f}{given.bytes / 1e6 / cost.cpu_s:7,.0f}"
+            f"{given.lines / cost.cpu_s:11,.0f}{cost.cpu_s / iterated.cpu_s:13.1f}{cost.rss_mb:9.0f}"
+        )
+
+    size = f"{given.bytes / 1e6:,.0f} MB in {taken[0].ranges} ranges"
+    print(f"{given.name}: {given.lines:,} lines, {size}\n{HEAD}")
+    row("iterate lines", iterated)
+    for each in taken:
+        suffix = ", statistics" if each.given.counts_sharing else ""
+        row(f"validate{suffix}", each.validated)
+        row("plan", each.planned)
+        row(f"whole{suffix}", each.whole)
     print(
-        f"  {taken.mb_per_s:,.0f} MB/s and {taken.lines_per_s:,.0f} lines/s a core; lines are iterated over at "
-        f"{mb / taken.iterated.cpu_s:,.0f} MB/s, {taken.whole.cpu_s / taken.iterated.cpu_s:.1f} times as fast; "
-        f"the slowest range took {taken.slowest_range_s:.2f} s",
-        flush=True,
+        f"  The slowest range took {max(each.slowest_range_s for each in taken):.2f} s.", flush=True
     )
 
 
@@ -277,24 +280,21 @@ def main() -> None:
         ("tiny", tiny, tiny_lines(tiny, tiny), "fail"),
         ("duplicates", tiny, tiny_lines(tiny, -(-tiny // 2)), "skip"),
     ]
-    figures: list[Taken] = []
+    figures: dict[str, float] = {}
     with context.Pool(1, maxtasksperchild=1) as pool:
         for each in wanted:
             with tempfile.TemporaryDirectory(prefix="offpeak-") as directory:
-                taken = take_in(write(Path(directory), *each), pool)
-            tell(taken)
-            figures.append(taken)
-    print(
-        json.dumps(
-            {
-                "mb_per_s_core": round(figures[0].mb_per_s, 1),
-                "line_iteration_mb_per_s": round(
-                    figures[0].given.bytes / 1e6 / figures[0].iterated.cpu_s, 1
-                ),
-                "peak_rss_mb": round(max(each.whole.rss_mb for each in figures), 1),
-            }
-        )
-    )
+                given = write(Path(directory), *each)
+                iterated = pool.apply(iterate, (given,))
+                counted = replace(given, counts_sharing=True)
+                taken = [take_in(given, pool), take_in(counted, pool)]
+            tell(given, iterated, taken)
+            figures.setdefault("mb_per_s_core", round(taken[0].mb_per_s, 1))
+            iteration = given.bytes / 1e6 / iterated.cpu_s
+            figures.setdefault("line_iteration_mb_per_s", round(iteration, 1))
+            peak = round(max(each.whole.rss_mb for each in taken), 1)
+            figures["peak_rss_mb"] = max(peak, figures.get("peak_rss_mb", 0.0))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ from offpeak.wire.range_report import (
     encode_id,
     encode_record,
     encode_trailer,
+    sorted_ids,
 )
 from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker
 
 BOM = b"\xef\xbb\xbf"
-IDS_A_WRITE = 10_000
 
 
 def validate_range(
@@ -172,13 +172,16 @@ class _Findings:
         begin, end, lines = block
         if self.lines == 0:
             self._begin = begin
-        for line in [None] if lines is None else lines:
-            # Only the file's last line may have no newline, or one that is too long end elsewhere.
-            size = end - begin if line is None else min(len(line) + 1, end - begin)
-            begin += size
+        if lines is None:
+            self._add_bad(checker.too_long(self.lines), end - begin)
+            self.lines += 1
+            return
+        sizes = [len(line) + 1 for line in lines]
+        sizes[-1] += end - begin - sum(sizes)  # the file's last line may have no newline
+        for line, size in zip(lines, sizes, strict=True):
             checked = checker.check(line, self.lines)
             if isinstance(checked, GoodLine):
-                self._add_good(checked, line or b"", size)
+                self._add_good(checked, line, size)
             else:
                 self._add_bad(checked, size)
             self.lines += 1
@@ -243,9 +246,8 @@ class _Findings:
 
     def finish(self) -> Trailer:
         self._end_span()
-        self._ids.sort()
-        for first in range(0, len(self._ids), IDS_A_WRITE):
-            self._write(b"".join(self._ids[first : first + IDS_A_WRITE]))
+        for ids in sorted_ids(self._ids):
+            self._write(ids)
         counters = [each.sharing for each in self._models.values()]
         trailer = Trailer(
             begin=self._begin, good_lines=len(self._ids), bad_lines=self._bad_lines,

@@ -76,7 +76,7 @@ class LineChecker:
     def check(self, line: bytes | None, number: int) -> GoodLine | BadLine:
         """`line` is without its newline, None when it is over the limit; `number` is put into the error."""
         if line is None:
-            return self._walk(line, number)
+            return self.too_long(number)
         try:
             if not line.isascii():
                 line.decode()  # msgspec looks at no bytes of what it skips
@@ -90,7 +90,12 @@ class LineChecker:
             return self._walk(line, number)
         return GoodLine(decoded.custom_id, model, tokens)
 
-    def _walk(self, line: bytes | None, number: int) -> GoodLine | BadLine:
+    def too_long(self, number: int) -> BadLine:
+        """A line that is over the limit, and that nobody has read."""
+        message = f"This line is over {self._line_bytes_max:,} bytes. Shorten the request."
+        return BadLine(LineError(code="line_too_long", message=message, line=number), None)
+
+    def _walk(self, line: bytes, number: int) -> GoodLine | BadLine:
         custom_id = None
         try:
             request = self._parse(line)
@@ -104,12 +109,7 @@ class LineChecker:
             )
             return BadLine(error, custom_id)
 
-    def _parse(self, line: bytes | None) -> dict[str, Any]:
-        if line is None:
-            raise WrongField(
-                "line_too_long",
-                f"This line is over {self._line_bytes_max:,} bytes. Shorten the request.",
-            )
+    def _parse(self, line: bytes) -> dict[str, Any]:
         if not line.strip():
             raise _invalid_json("This line is blank. Remove it.")
         if not _is_utf8(line):

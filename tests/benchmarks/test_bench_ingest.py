@@ -18,6 +18,8 @@ def test_ingest_is_measured_on_large_lines_tiny_ones_and_duplicates() -> None:
     assert ran.returncode == 0, ran.stderr
     *table, last = ran.stdout.splitlines()
     assert "large: 35,000 lines, 70 MB in 2 ranges" in table
+    assert "duplicates: 2,000 lines, 0 MB in 1 ranges" in table
+    assert sum(line.startswith("  whole, statistics") for line in table) == 3
     figures = json.loads(last)
     assert set(figures) == {"mb_per_s_core", "line_iteration_mb_per_s", "peak_rss_mb"}
     assert figures["mb_per_s_core"] > 0 < figures["line_iteration_mb_per_s"]
