@@ -144,6 +144,11 @@ ACCESS: Mapping[str, Access] = {
         reads_objects=("files/", "drop/", "work/"),  # a duplicate's line is found by reading it
         writes_objects=("work/", "results/"),
     ),
+    "reorder_shards": Access(
+        reads=("batches",),
+        reads_objects=("files/", "drop/", "work/"),
+        writes_objects=("work/",),
+    ),
     "release_runs": Access(
         reads=("batches", "runs", "shards"),
         writes=("batches", "runs", "shards"),

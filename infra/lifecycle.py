@@ -42,6 +42,8 @@ INDEX_LAG_SECONDS = 1
 SIZES: Mapping[str, Size] = {
     "validate_range": Size(memory_mb=1_769, timeout_seconds=600),
     "plan_shards": Size(memory_mb=3_008, timeout_seconds=900),
+    # A chunk of 192 MiB is held and sorted; the rest of the vCPU's memory is room for lines that are many and short.
+    "reorder_shards": Size(memory_mb=1_769, timeout_seconds=600),
     "release_runs": Size(memory_mb=512, timeout_seconds=60),
     "dispatch_shards": Size(memory_mb=512, timeout_seconds=60),
     # Ten notices a call; a gathering's has a row to write for each of its lines.

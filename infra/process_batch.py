@@ -1,5 +1,7 @@
 """The life of a batch as a chain of states, each named as the function it calls.
 
+                  PlanReordered ◄── ReorderShards ◄── reorder
+                         └───────────►┐       ┌───────────┘
     ValidateInput ──► PlanShards ──► Planned ── run ──────► RunShards ──┐   (waits for its task token)
       │ fault           │ fault       ▲  ├────── close ─────────────────┤
       └──► FailBatch ◄──┘             │  └────── announce ───┐          ▼
@@ -9,8 +11,9 @@
                                                                   └── no ──► AnnounceBatch ◄┘
 
 Retry and Catch are for faults: failed, cancelled and expired batches arrive as data and take the road of done ones.
-ValidateInput and HarvestShards are inline Maps: the first over the input's byte ranges, the second over what lacks
-results. Rows and objects carry everything else; a state's data are ids and a few hundred small numbers.
+ValidateInput, ReorderShards and HarvestShards are inline Maps: over the input's byte ranges, over the chunks whose
+order would gain, over what lacks results. Rows and objects carry everything else; a state's data are ids and a few
+hundred small numbers.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 RANGES_AT_ONCE_MAX = 40
+REORDERS_AT_ONCE_MAX = 40
 HARVESTS_AT_ONCE_MAX = 40
 # Over the longest window (7 days) and its grace: only a batch that the sweep forgot meets it.
 RUN_DAYS_MAX = 8
@@ -59,13 +63,15 @@ class ProcessBatch(Construct):
         self._functions = functions
 
         validate = self._validate_input()
-        plan = self._plan_shards()
+        plan = self._plan_shards("PlanShards", is_reordered=False)
+        reorder = self._reorder_shards()
+        replan = self._plan_shards("PlanReordered", is_reordered=True)
         run = self._run_shards()
         close = self._close_batch()
         harvest = self._harvest_shards()
         finalize = self._call("FinalizeBatch", "finalize_batch", LONG)
         announce = self._call("AnnounceBatch", "announce_batch", LONG)
-        fail = self._call("FailBatch", "fail_batch", LONG, keep="next", at="$.plan")
+        fail = self._call("FailBatch", "fail_batch", LONG, keep=("next",), at="$.plan")
         deliver = self._call("DeliverDrop", "deliver_drop", LONG)
         # Results that can't be put into the drop folder are had through the API: that they are there is told anyway.
         deliver.add_catch(announce, result_path=sfn.JsonPath.DISCARD)
@@ -77,6 +83,9 @@ class ProcessBatch(Construct):
 
         validate.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
         plan.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
+        replan.add_catch(fail, result_path=sfn.JsonPath.DISCARD)
+        # What could not be reordered runs in the order of the file.
+        reorder.add_catch(replan, result_path=sfn.JsonPath.DISCARD)
         run.add_catch(close, errors=[sfn.Errors.TIMEOUT], result_path=sfn.JsonPath.DISCARD)
         run.next(close)
         close.next(harvest).next(finalize).next(dropped)
@@ -85,8 +94,10 @@ class ProcessBatch(Construct):
             .when(sfn.Condition.string_equals("$.plan.next", "run"), run)
             .when(sfn.Condition.string_equals("$.plan.next", "close"), close)
             .when(sfn.Condition.string_equals("$.plan.next", "announce"), dropped)
+            .when(sfn.Condition.string_equals("$.plan.next", "reorder"), reorder)
             .otherwise(sfn.Fail(self, "UnknownPlan", state_name="UnknownPlan", error="UnknownPlan"))
         )
+        reorder.next(replan).next(planned)
         fail.next(planned)  # it may find a batch that was planned after all
         self.chain = validate.next(plan).next(planned)
 
@@ -102,16 +113,28 @@ class ProcessBatch(Construct):
             result_path=sfn.JsonPath.DISCARD,
         ).item_processor(each)
 
-    def _plan_shards(self) -> tasks.LambdaInvoke:
+    def _plan_shards(self, state: str, *, is_reordered: bool) -> tasks.LambdaInvoke:
         ranges = sfn.JsonPath.array_length(sfn.JsonPath.string_at("$.ranges"))
         return self._call(
-            "PlanShards",
+            state,
             "plan_shards",
             BRIEF,
-            payload={**_BATCH, "ranges": ranges},
-            keep="next",
+            payload={**_BATCH, "ranges": ranges, "is_reordered": is_reordered},
+            keep=("next", "chunks"),
             at="$.plan",
         )
+
+    def _reorder_shards(self) -> sfn.Map:
+        each = self._call("ReorderChunk", "reorder_shards", BRIEF, payload="$")
+        return sfn.Map(
+            self,
+            "ReorderShards",
+            state_name="ReorderShards",
+            items_path="$.plan.chunks",
+            item_selector={**_BATCH, **_of_each("run", "chunk")},
+            max_concurrency=REORDERS_AT_ONCE_MAX,
+            result_path=sfn.JsonPath.DISCARD,
+        ).item_processor(each)
 
     def _run_shards(self) -> tasks.LambdaInvoke:
         state = tasks.LambdaInvoke(
@@ -130,7 +153,7 @@ class ProcessBatch(Construct):
         return _retried(state, LONG)
 
     def _close_batch(self) -> tasks.LambdaInvoke:
-        return self._call("CloseBatch", "close_batch", LONG, keep="harvest", at="$.closed")
+        return self._call("CloseBatch", "close_batch", LONG, keep=("harvest",), at="$.closed")
 
     def _harvest_shards(self) -> sfn.Map:
         each = self._call("HarvestChunk", "harvest_shards", LONG, payload="$")
@@ -151,10 +174,10 @@ class ProcessBatch(Construct):
         patience: Patience,
         *,
         payload: str | Mapping[str, object] = _BATCH,
-        keep: str | None = None,
+        keep: tuple[str, ...] = (),
         at: str = sfn.JsonPath.DISCARD,
     ) -> tasks.LambdaInvoke:
-        """A state that calls a function. Of its answer the field `keep` is kept, in an object at `at`."""
+        """A state that calls a function. Of its answer the fields `keep` are kept, in an object at `at`."""
         invoke = tasks.LambdaInvoke(
             self,
             state,
@@ -163,7 +186,8 @@ class ProcessBatch(Construct):
             payload=sfn.TaskInput.from_json_path_at(payload)
             if isinstance(payload, str)
             else sfn.TaskInput.from_object(payload),
-            result_selector={keep: sfn.JsonPath.object_at(f"$.Payload.{keep}")} if keep else None,
+            result_selector={field: sfn.JsonPath.object_at(f"$.Payload.{field}") for field in keep}
+            or None,
             result_path=at,
             retry_on_service_exceptions=False,
         )

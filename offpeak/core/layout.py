@@ -4,7 +4,9 @@ drop folder has other people's names in it (`drop.py`).
 files/{account}/{file}                           uploaded input
 uploads/{account}/{upload}/{part}                parts of an upload that is not complete yet
 work/{batch}/ranges/00007.report                 what one byte range holds
+work/{batch}/plan.json                           what was planned before its lines are reordered
 work/{batch}/{run}/manifest.jsonl                a run's shards, one a line
+work/{batch}/{run}/reordered/…                   the same for reordered lines; these, chunk by chunk, and their indexes
 work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per attempt
 work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
 results/{batch}/…                                what clients download
@@ -50,6 +52,22 @@ def batch_errors_key(batch_id: str) -> str:
 
 def manifest_key(batch_id: str, run: int) -> str:
     return f"work/{batch_id}/{run}/manifest.jsonl"
+
+
+def draft_key(batch_id: str) -> str:
+    return f"work/{batch_id}/plan.json"
+
+
+def reordered_manifest_key(batch_id: str, run: int) -> str:
+    return f"work/{batch_id}/{run}/reordered/manifest.jsonl"
+
+
+def reordered_lines_key(batch_id: str, run: int, chunk: int) -> str:
+    return f"work/{batch_id}/{run}/reordered/{chunk:05}.jsonl"
+
+
+def reordered_index_key(batch_id: str, run: int, chunk: int) -> str:
+    return f"work/{batch_id}/{run}/reordered/{chunk:05}.index"
 
 
 def shard_prefix(batch_id: str, run: int, shard: int) -> str:

@@ -24,7 +24,10 @@ from offpeak.core.usage import Counts, Usage
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """Consecutive request lines: the bytes [start, stop) of an object, the first of them line `first_line` (from 1).
-    `etag` pins an object that its owner may replace."""
+    `etag` pins an object that its owner may replace.
+
+    Where lines were rewritten in another order each carries its number, and only bounds are known here: `first_line`
+    is the lowest that it may have, `last_line` the highest."""
 
     key: str
     start: int
@@ -32,22 +35,29 @@ class Segment:
     first_line: int
     lines: int
     etag: str | None = None
+    last_line: int | None = None
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether each line carries its number."""
+        return self.last_line is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedShard:
-    """A shard as its run's manifest holds it: cut, but not dispatched. Its segments are in line order, never empty."""
+    """A shard as its run's manifest holds it: cut, but not dispatched. It has segments: in line order, unless its run
+    was reordered. None of its lines is outside `first_line` to `last_line`."""
 
     number: int
     segments: tuple[Segment, ...]
 
     @property
     def first_line(self) -> int:
-        return self.segments[0].first_line
+        return min(segment.first_line for segment in self.segments)
 
     @property
     def last_line(self) -> int:
-        return self.segments[-1].first_line + self.segments[-1].lines - 1
+        return max(each.last_line or each.first_line + each.lines - 1 for each in self.segments)
 
     @property
     def lines(self) -> int:

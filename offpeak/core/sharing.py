@@ -26,3 +26,18 @@ class Sharing:
     cached_as_it_lies: int
     cached_in_shards: int
     levels: tuple[LevelKeys, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedShare:
+    """Which share of the prompts' bytes an engine would have in its cache, under each order. `levels` are the lengths
+    of prefixes, in bytes, to put the whole file in order by: ascending, at most four, none when nothing is shared."""
+
+    as_it_lies: float
+    in_shards: float
+    whole_file: float
+    levels: tuple[int, ...] = ()
+
+    def pays(self, gain_min: float) -> bool:
+        """Whether the whole file's order gains so much over that of each shard."""
+        return bool(self.levels) and self.whole_file - self.in_shards >= gain_min

@@ -1,13 +1,17 @@
 """Whether putting a file's lines in order pays: which share of their prompts an engine would find in its cache.
 
-    as it lies    the lines in the file's order, cut into shards; an LRU cache, clocked by the bytes that miss it
+    as it lies    the lines in the file's order, cut into shards, before an LRU cache
     in shards     each shard's lines in order, which costs nothing but a sort: what a shard begins with twice is read
                   once, and what the cache still has from before not at all
     whole file    all lines in order, which takes a rewrite: what the file begins with twice is read once
 
-The first two are counted exactly, but for what lies in another range. For the third, a range keeps of each level the
-smallest keys (a bottom-k sketch: Bar-Yossef et al., "Counting distinct elements in a data stream", 2002); those of all
-ranges under the lowest of their bounds are a fair sample of all keys, whichever range they came from.
+The first two are counted as the lines pass, but for what lies in another range. A prefix is in the cache as long as
+less than the cache's bytes have been touched since it was: all that misses counts as touched, and of what hits the part
+that was not touched since, on average its age over the oldest that the cache holds.
+
+For the third, a range keeps of each level the smallest keys (a bottom-k sketch: Bar-Yossef et al., "Counting distinct
+elements in a data stream", 2002); those of all ranges under the lowest of their bounds are a fair sample of all keys,
+whichever range they came from.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from offpeak.core.catalogue import CatalogueError
 from offpeak.core.fit import kv_tokens
 from offpeak.core.instance_types import INSTANCE_TYPES
 from offpeak.core.model import Model
-from offpeak.core.sharing import LevelKeys, Sharing
+from offpeak.core.sharing import CachedShare, LevelKeys, Sharing
 from offpeak.planner.prefix_keys import LEVELS, SHORTEST_SHARED, SORT_LEVELS_MAX, spread
 
 SKETCH_KEYS = 512
@@ -54,7 +58,7 @@ class SharingCounter:
 
     def __init__(self, *, cache_bytes: int, lines_max: int, bytes_max: int) -> None:
         """`lines_max` and `bytes_max` are a shard's limits."""
-        self._cache_bytes = cache_bytes
+        self._cache_bytes = max(1, cache_bytes)
         self._lines_max = lines_max
         self._bytes_max = bytes_max
         self._levels: list[tuple[int, dict[int, int]]] = []
@@ -83,7 +87,7 @@ class SharingCounter:
             return
         cached_since = clock - self._cache_bytes
         of_shard_since = min(cached_since, self._shard_began)
-        key = start = depth = as_it_lies = in_shards = 0
+        key = start = depth = as_it_lies = in_shards = age = 0
         for stop, last_seen in self._levels:
             if length < stop:
                 break
@@ -96,12 +100,13 @@ class SharingCounter:
                 in_shards = stop
                 if seen >= cached_since:
                     as_it_lies = stop
+                    age = clock - seen
         else:
             depth = self._deepen(prompt, clock, key)
         self._reached[depth] += 1
         self._as_it_lies += as_it_lies
         self._in_shards += in_shards
-        self._clock = clock + length - as_it_lies
+        self._clock = clock + length - as_it_lies + as_it_lies * age // self._cache_bytes
 
     def _deepen(self, prompt: bytes, clock: int, key: int) -> int:
         """Adds the levels that no prompt before was long enough for. Returns how many this one reaches."""
@@ -129,21 +134,6 @@ class SharingCounter:
 def _smallest(keys: Iterable[int]) -> bytes:
     found = array("I", heapq.nsmallest(SKETCH_KEYS, map(spread, keys)))
     return b"".join(key.to_bytes(4) for key in found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedShare:
-    """Which share of the prompts' bytes an engine would have in its cache, under each order. `levels` are the lengths
-    of prefixes, in bytes, to put the whole file in order by: ascending, at most four, none when nothing is shared."""
-
-    as_it_lies: float
-    in_shards: float
-    whole_file: float
-    levels: tuple[int, ...] = ()
-
-    def pays(self, gain_min: float) -> bool:
-        """Whether the whole file's order gains so much over that of each shard."""
-        return bool(self.levels) and self.whole_file - self.in_shards >= gain_min
 
 
 @dataclass(frozen=True, slots=True)

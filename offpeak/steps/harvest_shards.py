@@ -154,7 +154,7 @@ class _Harvest:
         reason = _reason(self._batch, self._run, shard)
         results: dict[str, list[bytes]] = {"output": [], "error": []}
         usage = Usage()
-        for number, custom_id, is_read in _custom_ids(planned, self._reader):
+        for number, custom_id, is_read in sorted(_custom_ids(planned, self._reader)):
             line = finished.get(number) or self._unfinished(
                 number, custom_id, reason if is_read else _INPUT_GONE
             )
@@ -210,7 +210,14 @@ def _checkpointed(prefix: str, reader: Reader) -> Mapping[int, FinishedLine]:
 
 
 def _custom_ids(planned: PlannedShard, reader: Reader) -> Iterator[tuple[int, str | None, bool]]:
-    """(line number, custom_id, whether the line could be read) of all its lines, in order."""
+    """(line number, custom_id, whether the line could be read) of all its lines.
+
+    Raises what the reader raises for rewritten lines: only they know their numbers, and they are ours to keep.
+    """
+    if any(segment.is_numbered for segment in planned.segments):
+        for number, raw in read_lines(reader, planned.segments):
+            yield number, read_line(raw, number).custom_id, True
+        return
     expected = iter(
         number
         for segment in planned.segments

@@ -1,25 +1,22 @@
 """Merges the range reports of a batch and settles what becomes of it: it fails, or its lines are cut into runs.
 
 The reports are walked in the order of the file, so the plan depends on nothing but them: a second planner writes the
-same manifests, and of two at once one finds the batch already planned.
+same manifests, and of two at once one finds the batch already planned. Where another order of the lines pays, a draft
+is kept, and planning is called again once `reorder_shards` has rewritten them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from offpeak.core.account import Account
 from offpeak.core.batch import Batch, BatchStatus
-from offpeak.core.catalogue import Catalogue, Model
+from offpeak.core.catalogue import Catalogue
+from offpeak.core.draft import Draft
 from offpeak.core.errors import InsufficientCredits, StateConflict, Unavailable
-from offpeak.core.layout import (
-    batch_errors_key,
-    invalid_lines_key,
-    manifest_key,
-)
+from offpeak.core.layout import batch_errors_key, draft_key
 from offpeak.core.ports import (
     CHANGES_MAX,
     Accounts,
@@ -34,25 +31,42 @@ from offpeak.core.ports import (
     Save,
     Writer,
 )
-from offpeak.core.pricing import batch_prices
-from offpeak.core.request_line import FinishedLine, LineError
+from offpeak.core.request_line import LineError
 from offpeak.core.run import CloseReason, Run
-from offpeak.core.shard import PlannedShard, Segment
+from offpeak.core.sharing import CachedShare
 from offpeak.core.usage import Counts
-from offpeak.planner.cut_shards import ShardCutter, shard_limits
+from offpeak.planner.sharing import GAIN_MIN
 from offpeak.steps.check_enqueued import OVER_LIMIT, enqueued_by_model, refuse_enqueued
+from offpeak.steps.draft_plan import draft_plan
 from offpeak.steps.hold_credits import Hold, estimate_cost, hold_credits
-from offpeak.steps.merge_reports import MergedReports, RefusedLine
+from offpeak.steps.merge_reports import MergedReports
 from offpeak.steps.post_entries import POSTINGS_MAX, postings
-from offpeak.steps.streamed_object import StreamedObject
+from offpeak.steps.recut_run import recut_run
 from offpeak.wire.batch_errors import ENTRIES_MAX, encode_batch_errors
-from offpeak.wire.checkpoints import encode_record
-from offpeak.wire.manifest import encode_shard
-from offpeak.wire.results import render_error
+from offpeak.wire.draft import decode_draft, encode_draft
 
+_NO_DRAFT = Draft(runs=(), lines=0, invalid_lines=0)
 RUNS_MAX = CHANGES_MAX - 3  # one transaction takes them, the batch, the hold and the balance
 
-Next = Literal["run", "close", "announce"]
+Next = Literal["run", "close", "announce", "reorder"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlace:
+    """A draft's chunk: of the run of this number, the one of this number."""
+
+    run: int
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What `process_batch` does next. `chunks` are to be reordered before planning goes on; `shares`, by model, is what
+    that was decided by."""
+
+    next: Next
+    chunks: Sequence[ChunkPlace] = ()
+    shares: Mapping[str, CachedShare] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,46 +89,87 @@ class _Plan:
 
 
 def plan_shards(
-    account_id: str, batch_id: str, ranges: int, *, clock: Clock, accounts: Accounts,
-    batches: Batches, runs: Runs, changes: Changes, reader: Reader, writer: Writer,
-    multipart: Multipart, catalogue: Catalogue, ledger: Ledger,
-) -> Next:  # fmt: skip
-    """What `process_batch` does next: release the runs, close a batch that has none to run, or tell of its failure."""
+    account_id: str, batch_id: str, ranges: int, is_reordered: bool = False, *, clock: Clock,
+    accounts: Accounts, batches: Batches, runs: Runs, changes: Changes, reader: Reader,
+    writer: Writer, multipart: Multipart, catalogue: Catalogue, ledger: Ledger,
+    gain_min: float = GAIN_MIN,
+) -> Planning:  # fmt: skip
+    """What `process_batch` does next: release the runs, close a batch that has none to run, tell of its failure; or
+    reorder its lines, where that gains `gain_min` of their prompts' bytes, and ask again, with `is_reordered`."""
     batch = batches.get(account_id, batch_id)
     settled = settled_plan(batch, runs)
     if settled:
-        return settled
-    found = MergedReports(batch, ranges, reader)
+        return Planning(settled)
     account = accounts.get(account_id)
-    found_out = _refusal(batch, found, account.limits.request_lines_max) or _write_plan(
-        batch, found, int(clock.now()), writer, multipart, catalogue
-    )
-    if isinstance(found_out, _Plan):
-        tokens = enqueued_by_model(found_out.runs)
-        too_many = refuse_enqueued(account, batch_id, tokens, batches)
-        found_out = (
-            _refuse(OVER_LIMIT, too_many)
-            if too_many
-            else replace(found_out, estimate=estimate_cost(account, found_out.runs, ledger))
-        )
+    drafted: _Refusal | Draft
+    if is_reordered:
+        drafted = _recut(batch, reader, writer, multipart, catalogue)
+    else:
+        found = MergedReports(batch, ranges, reader)
+        drafted = _refusal(batch, found, account.limits.request_lines_max) or draft_plan(
+            batch, found, int(clock.now()), gain_min=gain_min, writer=writer, multipart=multipart,
+            catalogue=catalogue,
+        )  # fmt: skip
+    draft = drafted if isinstance(drafted, Draft) else _NO_DRAFT
+    found_out = _priced(batch_id, drafted, account, batches, ledger)
+    shares = {each.run.model: each.share for each in draft.runs}
+    chunks = _chunk_places(draft)
     for _ in range(POSTINGS_MAX):
         batch = batches.get(account_id, batch_id)
         settled = settled_plan(batch, runs)
         if settled:
-            return settled
+            return Planning(settled, shares=shares)
         now = int(clock.now())
         verdict = _with_hold(batch, found_out, account, now, ledger)
         if isinstance(verdict, _Refusal):
             body = encode_batch_errors(verdict.errors, verdict.total)
             writer.put(batch_errors_key(batch_id), body, "application/json")
+        elif chunks and batch.status is BatchStatus.VALIDATING:
+            writer.put(draft_key(batch_id), encode_draft(draft), "application/json")
+            return Planning("reorder", chunks, shares)
         try:
             changes.commit(*_settle(batch, verdict, account, now))
         except StateConflict:
             continue
     settled = settled_plan(batches.get(account_id, batch_id), runs)
     if settled:
-        return settled
+        return Planning(settled, shares=shares)
     raise Unavailable(f"Batch {batch_id} or its balance changed {POSTINGS_MAX} times meanwhile.")
+
+
+def _recut(
+    batch: Batch, reader: Reader, writer: Writer, multipart: Multipart, catalogue: Catalogue
+) -> Draft:
+    """The draft, in the new order. A batch that is being cancelled runs nothing in any order."""
+    draft = decode_draft(reader.read(draft_key(batch.id)))
+    if batch.status is BatchStatus.CANCELLING:
+        return replace(draft, runs=tuple(replace(each, chunks=()) for each in draft.runs))
+    recut = (recut_run(each, reader, writer, multipart, catalogue) for each in draft.runs)
+    return replace(draft, runs=tuple(recut))
+
+
+def _chunk_places(draft: Draft) -> Sequence[ChunkPlace]:
+    return [
+        ChunkPlace(each.run.number, chunk)
+        for each in draft.runs
+        for chunk in range(len(each.chunks))
+    ]
+
+
+def _priced(
+    batch_id: str, draft: _Refusal | Draft, account: Account, batches: Batches, ledger: Ledger
+) -> _Refusal | _Plan:
+    """The plan with what it is expected to cost, or the refusal of one that is over what the account may enqueue."""
+    if isinstance(draft, _Refusal):
+        return draft
+    runs = [each.run for each in draft.runs]
+    too_many = refuse_enqueued(account, batch_id, enqueued_by_model(runs), batches)
+    if too_many:
+        return _refuse(OVER_LIMIT, too_many)
+    return _Plan(
+        runs=runs, lines=draft.lines, invalid_lines=draft.invalid_lines,
+        estimate=estimate_cost(account, runs, ledger),
+    )  # fmt: skip
 
 
 def _with_hold(
@@ -187,83 +242,3 @@ def _refusal(batch: Batch, found: MergedReports, lines_max: int) -> _Refusal | N
 
 def _refuse(code: str, message: str) -> _Refusal:
     return _Refusal(errors=[LineError(code=code, message=message)], total=1)
-
-
-def _write_plan(
-    batch: Batch, found: MergedReports, now: int, writer: Writer, multipart: Multipart,
-    catalogue: Catalogue,
-) -> _Plan:  # fmt: skip
-    """Writes the manifests, and the error lines of a batch that skips its bad lines."""
-    with ExitStack() as stack:
-
-        def begin(key: str) -> StreamedObject:
-            opened = StreamedObject(key, writer=writer, multipart=multipart)
-            return stack.enter_context(opened)
-
-        manifests: dict[str, _Manifest] = {}
-        refused = begin(invalid_lines_key(batch.id))
-        invalid_lines = 0
-        for piece in found.pieces():
-            if isinstance(piece, RefusedLine):
-                refused.write(encode_record(_finish(batch, piece)))
-                invalid_lines += 1
-                continue
-            if piece.model not in manifests:
-                key = manifest_key(batch.id, len(manifests))
-                manifests[piece.model] = _Manifest(_model(piece.model, catalogue), key, begin(key))
-            manifests[piece.model].add(piece.segment)
-        runs = [
-            manifest.finish(batch, number, found.completion_tokens(model), now)
-            for number, (model, manifest) in enumerate(manifests.items())
-        ]
-        if invalid_lines:
-            refused.close()
-    lines = sum(run.lines for run in runs) + invalid_lines
-    return _Plan(runs=runs, lines=lines, invalid_lines=invalid_lines)
-
-
-class _Manifest:
-    """A run in the making: its spans go in, its shards go to S3."""
-
-    def __init__(self, model: Model, key: str, stored: StreamedObject) -> None:
-        self._model = model
-        self._key = key
-        self._stored = stored
-        self._cutter = ShardCutter(shard_limits(model))
-        self._lines = 0
-        self._bytes = 0
-
-    def add(self, span: Segment) -> None:
-        self._lines += span.lines
-        self._bytes += span.stop - span.start
-        self._write(self._cutter.add(span))
-
-    def finish(self, batch: Batch, number: int, completion_tokens: int, now: int) -> Run:
-        self._write(self._cutter.finish())
-        self._stored.close()
-        return Run(
-            batch_id=batch.id, account_id=batch.account_id, number=number, model=self._model.id,
-            pool=self._model.pool, endpoint=batch.endpoint, manifest_key=self._key,
-            manifest_bytes=self._stored.bytes, shards=self._cutter.shards, lines=self._lines,
-            deadline=batch.expires_at, created_at=now, prices=batch_prices(self._model.prices),
-            input_bytes=self._bytes, completion_tokens=completion_tokens,
-        )  # fmt: skip
-
-    def _write(self, shard: PlannedShard | None) -> None:
-        if shard is not None:
-            self._stored.write(encode_shard(shard))
-
-
-def _model(model_id: str, catalogue: Catalogue) -> Model:
-    model = catalogue.known(model_id)
-    if model is None:
-        raise Unavailable(f"The model {model_id} left the catalogue while a batch was validated.")
-    return model
-
-
-def _finish(batch: Batch, bad: RefusedLine) -> FinishedLine:
-    result = render_error(
-        batch_id=batch.id, line=bad.number, custom_id=bad.custom_id, code=bad.error.code,
-        message=bad.error.message,
-    )  # fmt: skip
-    return FinishedLine(number=bad.number, kind="error", result=result)

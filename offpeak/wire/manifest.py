@@ -1,8 +1,9 @@
 """A run's manifest: JSON Lines, one shard a line, so that a dispatcher reads just the line under the run's cursor.
 
-    [number, lines, [[key, [[start, stop, first_line, lines], …], etag or null], …]]
+    [number, lines, [[key, [[start, stop, first_line, lines], …], etag or null, last_line or null], …]]
 
-Segments stand grouped by their object, for an interleaved file has hundreds in a shard, all of one key.
+Segments stand grouped by their object, for an interleaved file has hundreds in a shard, all of one key. `last_line` is
+there where lines were rewritten, and holds for all segments of such an object.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class _OfObject(msgspec.Struct, array_like=True, frozen=True):
     key: str
     segments: list[_Place]
     etag: str | None = None
+    last_line: int | None = None
 
 
 PackedSegments = list[_OfObject]
@@ -77,9 +79,14 @@ def pack_segments(segments: Iterable[Segment]) -> PackedSegments:
             key,
             [(each.start, each.stop, each.first_line, each.lines) for each in of_one_object],
             etag,
+            last_line,
         )
-        for (key, etag), of_one_object in groupby(segments, key=lambda each: (each.key, each.etag))
+        for (key, etag, last_line), of_one_object in groupby(segments, key=_object_of)
     ]
+
+
+def _object_of(segment: Segment) -> tuple[str, str | None, int | None]:
+    return segment.key, segment.etag, segment.last_line
 
 
 def unpack_segments(packed: PackedSegments) -> tuple[Segment, ...]:
@@ -91,6 +98,7 @@ def unpack_segments(packed: PackedSegments) -> tuple[Segment, ...]:
             first_line=first_line,
             lines=lines,
             etag=of_one_object.etag,
+            last_line=of_one_object.last_line,
         )
         for of_one_object in packed
         for start, stop, first_line, lines in of_one_object.segments

@@ -17,10 +17,11 @@ GAP_BYTES_MAX = 2**20
 
 
 def read_lines(reader: Reader, segments: Iterable[Segment]) -> Iterator[tuple[int, bytes]]:
-    """(line number, its bytes without the newline) of every line, in order. Memory holds a chunk and a line.
+    """(line number, its bytes without the newline) of every line, as the segments have them: in order, unless they were
+    reordered. Memory holds a chunk and a line.
 
-    `segments` are in the order of their lines. Raises NotFound when their object is gone, StateConflict when it was
-    replaced, ValueError when its lines are not where the segments say.
+    Segments of one object are in the order of their bytes. Raises NotFound when their object is gone, StateConflict
+    when it was replaced, ValueError when its lines are not where the segments say.
     """
     for stretch in stretches(segments):
         longest = max(segment.stop - segment.start for segment in stretch)
@@ -59,7 +60,7 @@ def _numbered(segment: Segment, lines: Iterator[Line]) -> Iterator[tuple[int, by
             continue
         if line is None or stop > segment.stop:
             break
-        yield number, line
+        yield split_number(line) if segment.is_numbered else (number, line)
         if number == last:
             if stop != segment.stop:
                 break
@@ -68,6 +69,17 @@ def _numbered(segment: Segment, lines: Iterator[Line]) -> Iterator[tuple[int, by
     raise ValueError(
         f"{segment.key} has no {segment.lines} lines in bytes {segment.start} to {segment.stop}."
     )
+
+
+def join_number(number: int, line: bytes) -> bytes:
+    """A line that is rewritten, with its number and a newline: `17 {"custom_id": …}`."""
+    return b"%d %b\n" % (number, line)
+
+
+def split_number(line: bytes) -> tuple[int, bytes]:
+    """Its number and the line itself. Raises ValueError for one that has none."""
+    number, _, rest = line.partition(b" ")
+    return int(number), rest
 
 
 def read_lines_of(reader: Reader, key: str, start: int, stop: int) -> Iterator[bytes]:

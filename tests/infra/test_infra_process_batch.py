@@ -15,6 +15,8 @@ States = Mapping[str, Mapping[str, Any]]
 CALLS = {
     "ValidateRange": "ValidateRange",
     "PlanShards": "PlanShards",
+    "ReorderChunk": "ReorderShards",
+    "PlanReordered": "PlanShards",
     "RunShards": "ReleaseRuns",
     "CloseBatch": "CloseBatch",
     "HarvestChunk": "HarvestShards",
@@ -116,6 +118,7 @@ def test_the_road_of_a_batch_that_runs(definition: Mapping[str, Any]) -> None:
         "run": "RunShards",
         "close": "CloseBatch",
         "announce": "Dropped",
+        "reorder": "ReorderShards",
     }
     assert states["RunShards"]["Next"] == "CloseBatch"
     assert states["CloseBatch"]["Next"] == "HarvestShards"
@@ -131,10 +134,12 @@ def test_the_road_of_a_batch_that_runs(definition: Mapping[str, Any]) -> None:
 def test_functions_get_the_payloads_that_they_parse(definition: Mapping[str, Any]) -> None:
     states = dict(_all_states(definition))
     batch = {"account_id.$": "$.account_id", "batch_id.$": "$.batch_id"}
-    assert states["PlanShards"]["Parameters"]["Payload"] == {
-        **batch,
-        "ranges.$": "States.ArrayLength($.ranges)",
-    }
+    for name, is_reordered in (("PlanShards", False), ("PlanReordered", True)):
+        assert states[name]["Parameters"]["Payload"] == {
+            **batch,
+            "ranges.$": "States.ArrayLength($.ranges)",
+            "is_reordered": is_reordered,
+        }
     assert states["RunShards"]["Parameters"]["Payload"] == {
         **batch,
         "task_token.$": "$$.Task.Token",
@@ -147,20 +152,25 @@ def test_functions_get_the_payloads_that_they_parse(definition: Mapping[str, Any
     assert set(states["HarvestShards"]["ItemSelector"]) == {
         "account_id.$", "batch_id.$", "run.$", "first.$", "last.$",
     }  # fmt: skip
-    for name in ("ValidateRange", "HarvestChunk"):
+    assert set(states["ReorderShards"]["ItemSelector"]) == {
+        "account_id.$", "batch_id.$", "run.$", "chunk.$",
+    }  # fmt: skip
+    for name in ("ValidateRange", "ReorderChunk", "HarvestChunk"):
         assert states[name]["Parameters"]["Payload.$"] == "$"
 
 
 def test_nothing_but_the_plan_and_the_harvest_is_kept_in_a_states_data(
     definition: Mapping[str, Any],
 ) -> None:
+    planned = {"next.$": "$.Payload.next", "chunks.$": "$.Payload.chunks"}
     kept = {
         name: (state["ResultPath"], state.get("ResultSelector"))
         for name, state in _all_states(definition)
         if state.get("ResultPath") is not None
     }
     assert kept == {
-        "PlanShards": ("$.plan", {"next.$": "$.Payload.next"}),
+        "PlanShards": ("$.plan", planned),
+        "PlanReordered": ("$.plan", planned),
         "FailBatch": ("$.plan", {"next.$": "$.Payload.next"}),
         "CloseBatch": ("$.closed", {"harvest.$": "$.Payload.harvest"}),
     }
@@ -182,11 +192,23 @@ def test_a_fault_before_any_work_fails_the_batch_and_announces_it(
     definition: Mapping[str, Any],
 ) -> None:
     states = definition["States"]
-    for name in ("ValidateInput", "PlanShards"):
+    for name in ("ValidateInput", "PlanShards", "PlanReordered"):
         assert states[name]["Catch"] == [
             {"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "FailBatch"}
         ]
     assert states["FailBatch"]["Next"] == "Planned"
+
+
+def test_lines_are_reordered_where_that_pays_and_planned_again_even_if_it_fails(
+    definition: Mapping[str, Any],
+) -> None:
+    states = definition["States"]
+    assert states["ReorderShards"]["ItemsPath"] == "$.plan.chunks"
+    assert states["ReorderShards"]["Next"] == "PlanReordered"
+    assert states["ReorderShards"]["Catch"] == [
+        {"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "PlanReordered"}
+    ]
+    assert states["PlanReordered"]["Next"] == "Planned"
 
 
 def test_results_that_cannot_be_delivered_are_announced_all_the_same(
@@ -210,7 +232,7 @@ def test_the_wait_for_the_runs_outlasts_the_longest_window_and_then_harvests(
 
 
 def test_maps_are_inline_and_bounded(definition: Mapping[str, Any]) -> None:
-    for name in ("ValidateInput", "HarvestShards"):
+    for name in ("ValidateInput", "ReorderShards", "HarvestShards"):
         state = definition["States"][name]
         assert state["MaxConcurrency"] == 40
         assert state["ItemProcessor"]["ProcessorConfig"] == {"Mode": "INLINE"}

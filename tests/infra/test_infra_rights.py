@@ -241,6 +241,7 @@ LARGE_OBJECTS = {
     "api": "files/",
     "validate_range": "work/",
     "plan_shards": "work/",
+    "reorder_shards": "work/",
     "finalize_batch": "results/",
     "ingest_drop": "files/",
     "finalize_group": "work/",

@@ -68,8 +68,9 @@ def test_a_file_is_validated_and_planned(
     world = _world(content)
     range_: dict[str, Any] = {**BATCH, "index": 0, "start": 0, "stop": len(content)}
     assert _handler("validate_range", world, monkeypatch).handler(range_, Context()) is None
-    answer = _handler("plan_shards", world, monkeypatch).handler({**BATCH, "ranges": 1}, Context())
-    assert answer == {"next": following}
+    planned = {**BATCH, "ranges": 1, "is_reordered": False}
+    answer = _handler("plan_shards", world, monkeypatch).handler(planned, Context())
+    assert answer == {"next": following, "chunks": []}
     assert world.batches.get("acct_1", "batch_1").status is status
 
 

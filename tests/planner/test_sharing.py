@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak.core.model import Model
-from offpeak.core.sharing import LevelKeys, Sharing
+from offpeak.core.sharing import CachedShare, LevelKeys, Sharing
 from offpeak.planner.prefix_keys import LEVELS, prefix_keys, sort_key, spread
 from offpeak.planner.sharing import (
     GAIN_MIN,
     SKETCH_KEYS,
-    CachedShare,
     SharingCounter,
     cache_bytes,
     distinct_keys,
@@ -65,6 +64,7 @@ def exact_in_shards(some: Sequence[bytes]) -> float:
 
 CASES = {
     "many groups, shuffled": shuffled(prompts(100, 10, 2_048, 200)),
+    "groups that half fit the cache, shuffled": shuffled(prompts(40, 25, 2_048, 200)),
     "many groups, in order": prompts(100, 10, 2_048, 200),
     "few groups, shuffled": shuffled(prompts(4, 250, 2_048, 200)),
     "one beginning for all": shuffled(prompts(1, 1_000, 1_024, 300)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,8 +33,9 @@ from offpeak.steps.fail_batch import fail_batch
 from offpeak.steps.finalize_batch import finalize_batch
 from offpeak.steps.harvest_shards import harvest_shards
 from offpeak.steps.ingest_drop import ingest_drop
-from offpeak.steps.plan_shards import plan_shards
+from offpeak.steps.plan_shards import ChunkPlace, plan_shards
 from offpeak.steps.release_runs import release_runs
+from offpeak.steps.reorder_shards import reorder_shards
 from offpeak.steps.show_drops import show_drops
 from offpeak.steps.sweep import sweep
 from offpeak.steps.validate_range import validate_range
@@ -169,7 +170,11 @@ class Simulation(Interleaving):
         try:
             for each in payload["ranges"]:
                 self._state(validate_range, *ids, *each.values(), tries=4)
-            following = self._state(plan_shards, *ids, len(payload["ranges"]), tries=4)
+            planned = self._state(plan_shards, *ids, len(payload["ranges"]), tries=4)
+            if planned.next == "reorder":
+                self._reorder(*ids, planned.chunks)
+                planned = self._state(plan_shards, *ids, len(payload["ranges"]), True, tries=4)
+            following = planned.next
         except OffpeakError:
             self._state(fail_batch, *ids)
             following = "announce"
@@ -182,6 +187,14 @@ class Simulation(Interleaving):
         if payload.get("dropped"):
             self._state(deliver_drop, *ids)
         self._state(announce_batch, *ids)
+
+    def _reorder(self, account_id: str, batch_id: str, chunks: Sequence[ChunkPlace]) -> None:
+        """A Map whose faults are caught: what isn't reordered stays as it is."""
+        try:
+            for each in chunks:
+                self._state(reorder_shards, account_id, batch_id, each.run, each.chunk, tries=2)
+        except OffpeakError:
+            return
 
     def _state(self, step: Callable[..., Any], *args: Any, tries: int | None = None) -> Any:
         """Its answer. What is `tries` times refused (not lost: nobody dies so often) goes to the Catch."""

@@ -80,7 +80,7 @@ class Ingest:
             batches=memory.batches, runs=memory.runs, changes=memory.changes,
             reader=memory.reader, writer=memory.writer, multipart=memory.multipart,
             catalogue=CATALOGUE, ledger=memory.ledger,
-        )  # fmt: skip
+        ).next  # fmt: skip
 
     def run(self, range_bytes: int = 1_000_000) -> str:
         return self.plan(self.validate(range_bytes))

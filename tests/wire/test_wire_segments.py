@@ -8,7 +8,7 @@ from offpeak.core.errors import NotFound
 from offpeak.core.shard import Segment
 from offpeak.memory.memory import Memory
 from offpeak.wire import segments as module
-from offpeak.wire.segments import read_lines, stretches
+from offpeak.wire.segments import join_number, read_lines, stretches
 
 KEY = "files/acct_1/file-1"
 
@@ -96,3 +96,19 @@ def test_an_object_that_is_gone_is_not_found() -> None:
     segment = Segment(key=KEY, start=0, stop=3, first_line=1, lines=1)
     with pytest.raises(NotFound):
         list(read_lines(Memory().reader, [segment]))
+
+
+texts = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" "))
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**9), texts)))
+def test_rewritten_lines_bring_their_numbers(lines: list[tuple[int, bytes]]) -> None:
+    memory = Memory()
+    body = b"".join(join_number(number, line) for number, line in lines)
+    memory.writer.put(KEY, body)
+    numbers = [number for number, _ in lines]
+    segment = Segment(
+        key=KEY, start=0, stop=len(body), first_line=min(numbers, default=1), lines=len(lines),
+        last_line=max(numbers, default=1),
+    )  # fmt: skip
+    assert list(read_lines(memory.reader, [segment] if lines else [])) == lines
