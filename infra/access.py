@@ -156,7 +156,7 @@ ACCESS: Mapping[str, Access] = {
         answers_batches=True,
     ),
     "dispatch_shards": Access(
-        reads=("runs", "shards"),
+        reads=("accounts", "runs", "shards"),  # accounts' weights
         writes=("runs", "shards"),
         reads_objects=("work/",),
         asks_dispatch=True,

@@ -242,7 +242,7 @@ def _async_config(
     folder = f"{S3_SCHEME}{resources.bucket.bucket_name}/work/invocations/{model.pool}"
     return config.AsyncInferenceConfigProperty(
         client_config=config.AsyncInferenceClientConfigProperty(
-            max_concurrent_invocations_per_instance=model.concurrency
+            max_concurrent_invocations_per_instance=model.invocations_per_instance
         ),
         output_config=config.AsyncInferenceOutputConfigProperty(
             s3_output_path=f"{folder}/reports",

@@ -25,11 +25,14 @@ ACCESS_LOG_DAYS = 90
 @dataclass(frozen=True, slots=True)
 class Key:
     """A DynamoDB key, or an index: its partition and sort attributes. Attribute types are `S` or `N`. An index of the
-    clock's is for those that look by time alone for what is due, and nobody else may read it."""
+    clock's is for those that look by time alone for what is due, and nobody else may read it. `includes` are the other
+    attributes that an index projects, besides the table's key; None is every one. A write that changes none of them
+    leaves the index alone, and costs nothing there."""
 
     partition: tuple[str, str]
     sort: tuple[str, str] | None = None
     is_of_the_clock: bool = False
+    includes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ class Schema:
     expires: bool = False
 
 
-# All indexes are sparse or small, and project everything: no reader goes back to the table for the rest of a row.
+# All indexes are sparse or small. No reader goes back to the table for the rest of a row: they project everything, but
+# for those whose rows change often.
 TABLES = {
     "accounts": Schema(
         key=Key(("pk", "S")), indexes={"keys": Key(("account_id", "S"), ("id", "S"))}
@@ -55,7 +59,24 @@ TABLES = {
     ),
     "runs": Schema(
         key=Key(("batch_id", "S"), ("number", "N")),
-        indexes={"ready": Key(("ready_pool", "S"), ("deadline", "N"))},
+        indexes={
+            "queue": Key(
+                ("queue_pool", "S"),
+                ("queue_key", "S"),
+                includes=(
+                    "account_id",
+                    "tier",
+                    "deadline",
+                    "created_at",
+                    "shards",
+                    "shards_left",
+                    "begun",
+                    "lines",
+                    "input_bytes",
+                    "completion_tokens",
+                ),
+            )
+        },
     ),
     "shards": Schema(
         key=Key(("run_id", "S"), ("number", "N")),
@@ -184,7 +205,10 @@ class Storage(Construct):
                 index_name=index,
                 partition_key=_attribute(key.partition),
                 sort_key=_attribute(key.sort) if key.sort else None,
-                projection_type=dynamodb.ProjectionType.ALL,
+                projection_type=dynamodb.ProjectionType.ALL
+                if key.includes is None
+                else dynamodb.ProjectionType.INCLUDE,
+                non_key_attributes=None if key.includes is None else list(key.includes),
             )
         return table
 

@@ -11,9 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from offpeak.aws.connect import Aws
 from offpeak.steps.dispatch_shards import dispatch_shards
+from offpeak.steps.remembered_weights import RememberedWeights
 
 logger = Logger(service="dispatch_shards")
 aws = Aws.from_environment()
+weights = RememberedWeights()
 
 
 @logger.inject_lambda_context
@@ -25,9 +27,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     for pool, records in asking.items():
         try:
             invoked = dispatch_shards(
-                pool, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader, runs=aws.runs,
-                shards=aws.shards, changes=aws.changes, dispatches=aws.dispatches,
-                endpoints=aws.endpoints,
+                pool, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader,
+                accounts=aws.accounts, runs=aws.runs, shards=aws.shards, changes=aws.changes,
+                dispatches=aws.dispatches, endpoints=aws.endpoints, weights=weights,
             )  # fmt: skip
             logger.info("dispatched", extra={"pool": pool, "shards": invoked})
         except Exception:

@@ -1,4 +1,4 @@
-"""`offpeak accounts list|limits|model`: an operator's commands, with AWS credentials straight on the accounts table."""
+"""`offpeak accounts …`: an operator's commands, with AWS credentials straight on the accounts table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import typer
 from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows
-from offpeak.core.account import PRESETS, Account, Limits
+from offpeak.core.account import PRESETS, WEIGHT_MAX, Account, Limits
 from offpeak.steps.set_default_model import set_default_model
 from offpeak.steps.set_limits import set_limits
+from offpeak.steps.set_weight import set_weight
 
 UNLIMITED = "none"
 NAME_CHARACTERS_MAX = 128
@@ -74,6 +75,23 @@ def limits(
 
 
 @app.command()
+def weight(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    weight: Annotated[
+        int | None, typer.Argument(metavar=f"[1…{WEIGHT_MAX}]", min=1, max=WEIGHT_MAX)
+    ] = None,
+    stage: Stage = "dev",
+) -> None:
+    """Show or set the weight of an account: its share of busy pools, beside the others'."""
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account)
+        if weight is not None:
+            owner = set_weight(owner.id, weight, accounts=aws.accounts, changes=aws.changes)
+            say(f"Changed the weight of {owner.name} ({owner.id}). It holds within 60 s.")
+    _show(owner)
+
+
+@app.command()
 def model(
     account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
     model: Annotated[
@@ -115,13 +133,17 @@ def _show(*accounts: Account) -> None:
             "request lines",
             "open batches",
             "enqueued tokens",
+            "weight",
             "default model",
         ),
         (
-            (each.id, each.name, *_row(each.limits), each.default_model or UNLIMITED)
+            (
+                each.id, each.name, *_row(each.limits), str(each.weight),
+                each.default_model or UNLIMITED,
+            )
             for each in accounts
         ),
-    )
+    )  # fmt: skip
 
 
 def _row(limits: Limits) -> tuple[str, ...]:

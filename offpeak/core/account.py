@@ -41,9 +41,13 @@ class Billing(StrEnum):
     ENFORCE = "enforce"
 
 
+WEIGHT_MAX = 1_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """`default_model` is what a request without a model runs on, where its dialect allows that: Hive's."""
+    """`default_model` is what a request without a model runs on, where its dialect allows that: Hive's. `weight` is
+    what its share of a busy pool goes by: with 2 it gets twice the slots of an account with 1."""
 
     id: str
     name: str
@@ -51,6 +55,7 @@ class Account:
     limits: Limits = field(default_factory=Limits)
     billing: Billing = Billing.OFF
     default_model: str | None = None
+    weight: int = 1
     version: int = 0
 
 

@@ -14,7 +14,8 @@ class ShardOrder:
     """Work attempt `attempt` of this shard. Rides inline in InvokeEndpointAsync: at most 128,000 bytes as JSON.
 
     `work_prefix` is where checkpoints and result objects of this shard live: `work/{batch}/{run}/{shard}/`.
-    In a gathering's shard requests are cancelled one by one: `cancelled_prefix` is where that is told.
+    In a gathering's shard requests are cancelled one by one: `cancelled_prefix` is where that is told. An `express`
+    shard is a few lines, which go before those of older shards.
     """
 
     batch_id: str
@@ -27,6 +28,7 @@ class ShardOrder:
     segments: tuple[Segment, ...]
     work_prefix: str
     cancelled_prefix: str | None = None
+    express: bool = False
 
     @property
     def shard_id(self) -> str:

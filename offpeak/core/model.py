@@ -62,8 +62,9 @@ class Model:
     """One `[[model]]` table. Token limits in tokens; `pool` names the pool, and by it the endpoint, that serves it.
 
     `aliases` are further names that requests may call it by. `source` is a hub name or `s3://bucket/prefix`.
-    `instance_types` are in order of preference, each with `tensor_parallel` GPUs; `concurrency` is async invocations at
-    once on an instance; `startup_seconds_max` and `download_seconds_max` are SageMaker's patience with a new one.
+    `instance_types` are in order of preference, each with `tensor_parallel` GPUs; `concurrency` is shards at once on an
+    instance, which takes one more; `startup_seconds_max` and `download_seconds_max` are SageMaker's patience with a
+    new one.
     `gather_seconds_…` is how long a stand-alone request waits for company: while the pool works anyway, and while it
     would have to be woken for it.
     `engine_args` are vLLM's (`max-num-seqs = 256` → `--max-num-seqs 256`), and go over `engine_arguments`' own.
@@ -103,9 +104,21 @@ class Model:
         return (self.id, *self.aliases)
 
     @property
+    def invocations_per_instance(self) -> int:
+        """What an instance takes at once: what it works, and one more that finds its engine's window full of older
+        shards', so that it never runs dry, or that is express, and goes before them."""
+        return self.concurrency + 1
+
+    @property
     def in_flight_max(self) -> int:
-        """Invocations a full pool can take now, plus one an instance so that none runs dry."""
-        return self.instances_max * (self.concurrency + 1)
+        """Invocations that a full pool takes at once. No more are sent: nothing waits in SageMaker's queue."""
+        return self.instances_max * self.invocations_per_instance
+
+    @property
+    def ordinary_in_flight_max(self) -> int:
+        """How many of them may be shards of runs that aren't express. The rest is kept free for those that are; not so
+        much that an instance could find itself without a shard, however unevenly they are handed out."""
+        return self.in_flight_max - min(self.instances_max, self.concurrency)
 
     @property
     def engine_arguments(self) -> Mapping[str, Any]:

@@ -5,12 +5,18 @@
 
 The manifest in S3 holds one shard a line; the cursor is the next shard's number and its byte offset in it.
 `open` counts this run's open shards; a shard's birth or end and the run's counts change in one transaction.
+How urgent a run is among its account's is its *tier*, and within it the earliest deadline comes first:
+
+    express   one shard of a few lines. It has slots of its own, and otherwise comes after `late`
+    late      must be dispatched now to end in its window (planner/latest_start.py); the sweep says so
+    short     a few shards: it holds the pool up for a moment, and somebody waits for it
+    long      the rest
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from offpeak.core.errors import StateConflict
 from offpeak.core.pricing import Prices
@@ -29,12 +35,28 @@ class CloseReason(StrEnum):
     EXPIRED = "expired"
 
 
+EXPRESS_LINES_MAX = 100
+"""About a minute's work of a shard's ten: what may have an express slot and not be in anybody's way."""
+SHORT_SHARDS_MAX = 4
+EXACT_SHARDS_MAX = 16
+
+
+class Tier(IntEnum):
+    """Lower is more urgent, but for `express`, whose order among the others the dispatcher decides."""
+
+    EXPRESS = 0
+    LATE = 1
+    SHORT = 2
+    LONG = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run's row. `deadline` is the batch's `expires_at`, `close_by` the end of the grace that claimed shards get
     when it closes; seconds since the epoch. `prices` are what its batch pays, whatever the catalogue says later;
     `input_bytes` those of its lines, `completion_tokens` the sum of what they may generate at most. `is_reordered`: its
-    lines were put in the order of their prompts' prefixes, so that its shards' lines lie among each other's."""
+    lines were put in the order of their prompts' prefixes, so that its shards' lines lie among each other's.
+    `shard_seconds` is how long `shards_timed` of its shards took from their dispatch to their end, added up."""
 
     batch_id: str
     account_id: str
@@ -60,6 +82,9 @@ class Run:
     prices: Prices | None = None
     completion_tokens: int = 0
     is_reordered: bool = False
+    late: bool = False
+    shard_seconds: int = 0
+    shards_timed: int = 0
     version: int = 0
 
     @property
@@ -76,10 +101,34 @@ class Run:
         """Shards that were never dispatched and may be."""
         return self.status is RunStatus.READY and self.cursor < self.shards
 
+    @property
+    def tier(self) -> Tier:
+        if self.shards == 1 and self.lines <= EXPRESS_LINES_MAX:
+            return Tier.EXPRESS
+        if self.late:
+            return Tier.LATE
+        return Tier.SHORT if self.shards <= SHORT_SHARDS_MAX else Tier.LONG
+
+    @property
+    def shards_left(self) -> int:
+        """Shards never dispatched, rounded up to three binary digits above `EXACT_SHARDS_MAX`: at most an eighth too
+        many. It stands in an index, which is written each time that it changes: some eighty times in 5,000 shards."""
+        left = self.shards - self.cursor
+        if left < EXACT_SHARDS_MAX:
+            return left
+        step: int = 2 ** (left.bit_length() - 4)
+        return min(self.shards, -(-left // step) * step)
+
     def released(self) -> Run:
         if self.status is not RunStatus.HELD:
             raise StateConflict(f"Run {self.id} is {self.status}.")
         return replace(self, status=RunStatus.READY)
+
+    def marked_late(self, late: bool) -> Run:
+        """It goes before others of its account, or no longer."""
+        if not self.has_more:
+            raise StateConflict(f"Run {self.id} has no shard to dispatch.")
+        return replace(self, late=late)
 
     def closing(self, reason: CloseReason, close_by: int) -> Run:
         if self.status is RunStatus.CLOSING:
@@ -94,7 +143,7 @@ class Run:
 
     def first_row(
         self, planned: PlannedShard, *, manifest_start: int, manifest_stop: int, status: ShardStatus,
-        due_at: int,
+        due_at: int, dispatched_at: int = 0,
     ) -> Shard:  # fmt: skip
         """The row that one of its shards is born with. Its manifest line is at [manifest_start, manifest_stop)."""
         return Shard(
@@ -102,12 +151,15 @@ class Run:
             number=planned.number, pool=self.pool, manifest_start=manifest_start,
             manifest_stop=manifest_stop, first_line=planned.first_line,
             last_line=planned.last_line, lines=planned.lines, status=status, attempt=1,
-            due_at=due_at,
+            due_at=due_at, dispatched_at=dispatched_at, express=self.tier is Tier.EXPRESS,
         )  # fmt: skip
 
-    def shard_ended(self, counts: Counts, usage: Usage) -> Run:
-        """An open shard is done, or closed with what its worker had told of its progress: counts for showing, then;
-        the batch's own are added up from its shards when it is finalised."""
+    def shard_ended(self, counts: Counts, usage: Usage, seconds: int = 0) -> Run:
+        """An open shard is done, `seconds` after its dispatch where that is known; or closed with what its worker had
+        told of its progress: counts for showing, then; the batch's own are added up from its shards when it is
+        finalised."""
         return replace(
-            self, open=self.open - 1, counts=self.counts + counts, usage=self.usage + usage
-        )
+            self, open=self.open - 1, counts=self.counts + counts, usage=self.usage + usage,
+            shard_seconds=self.shard_seconds + seconds,
+            shards_timed=self.shards_timed + (1 if seconds else 0),
+        )  # fmt: skip

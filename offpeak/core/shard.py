@@ -93,7 +93,8 @@ class Shard:
     """One shard's row. `due_at` is when somebody must look again: the end of the lease of a dispatched or claimed
     shard, the earliest re-dispatch of a waiting one. Times are seconds since the epoch. `engine_failed` says why a
     closed shard was closed: its attempts failed too often, its run may be going on. `routed`: a gathering's shard, its
-    results have reached the requests they answer."""
+    results have reached the requests they answer. `seconds` is how long a done shard took since the dispatch of its
+    last attempt, `dispatched_at`; 0 where that isn't known. `express`: its run is of that tier."""
 
     batch_id: str
     account_id: str
@@ -118,6 +119,9 @@ class Shard:
     errors: ResultObject | None = None
     report_key: str | None = None
     routed: bool = False
+    express: bool = False
+    dispatched_at: int = 0
+    seconds: int = 0
     version: int = 0
 
     @property
@@ -157,11 +161,12 @@ class Shard:
             failures=self.failures + int(failed),
         )
 
-    def redispatched(self, claim_until: int) -> Shard:
+    def redispatched(self, claim_until: int, dispatched_at: int = 0) -> Shard:
         self._require(ShardStatus.WAITING)
         return replace(
-            self, status=ShardStatus.DISPATCHED, attempt=self.attempt + 1, due_at=claim_until
-        )
+            self, status=ShardStatus.DISPATCHED, attempt=self.attempt + 1, due_at=claim_until,
+            dispatched_at=dispatched_at,
+        )  # fmt: skip
 
     def done(
         self,
@@ -171,6 +176,7 @@ class Shard:
         output: ResultObject | None,
         errors: ResultObject | None,
         report_key: str | None,
+        seconds: int = 0,
     ) -> Shard:
         """Every line has its result. The objects named here win over those of any other attempt."""
         if self.status is ShardStatus.DONE:
@@ -182,7 +188,7 @@ class Shard:
             )
         return replace(
             self, status=ShardStatus.DONE, counts=counts, usage=usage, progress=counts,
-            output=output, errors=errors, report_key=report_key, worker=None,
+            output=output, errors=errors, report_key=report_key, worker=None, seconds=seconds,
         )  # fmt: skip
 
     def as_routed(self) -> Shard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby, islice
 from operator import itemgetter
 from threading import RLock
 from typing import TypeVar
@@ -18,8 +18,9 @@ from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
 from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
+from offpeak.core.queued_run import QueuedRun, queued
 from offpeak.core.request import Request
-from offpeak.core.run import Run
+from offpeak.core.run import Run, Tier
 from offpeak.core.shard import Shard
 from offpeak.core.webhook import Webhook
 
@@ -195,9 +196,16 @@ class MemoryRuns:
     def of_batch(self, batch_id: str) -> Sequence[Run]:
         return self._tables.select(Run, lambda run: run.batch_id == batch_id)
 
-    def ready(self, pool: str) -> Sequence[Run]:
-        found = self._tables.select(Run, lambda run: run.pool == pool and run.has_more)
-        return sorted(found, key=lambda run: run.deadline)
+    def queued(
+        self, pool: str, *, express: bool = False, each: int | None = None
+    ) -> Sequence[QueuedRun]:
+        ready = self._tables.select(Run, lambda run: run.pool == pool and run.has_more)
+        found = [queued(run) for run in ready if (run.tier is Tier.EXPRESS) == express]
+        by_account = groupby(
+            sorted(found, key=lambda run: (run.account_id, run.urgency)),
+            key=lambda run: run.account_id,
+        )
+        return [run for _, runs in by_account for run in islice(runs, each)]
 
 
 class MemoryShards:

@@ -269,7 +269,8 @@ class _Collector:
 
     def _patience(self, lane: Lane, model: Model) -> int:
         """How long what comes now may wait for company."""
-        busy = bool(self._shards.open(lane.pool)) or bool(self._runs.ready(lane.pool))
+        queued = (self._runs.queued(lane.pool, express=kind, each=1) for kind in (True, False))
+        busy = bool(self._shards.open(lane.pool)) or any(queued)
         seconds = model.gather_seconds_busy if busy else model.gather_seconds_idle
         return min(seconds, lane.window_seconds // WINDOW_PARTS)
 

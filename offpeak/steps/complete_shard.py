@@ -89,6 +89,7 @@ def _move(
         return shard.done(
             counts=report.counts, usage=report.usage, output=report.output, errors=report.errors,
             report_key=notice.report_key,
+            seconds=max(1, now - shard.dispatched_at) if shard.dispatched_at else 0,
         )  # fmt: skip
     superseded = report is not None and report.outcome is Outcome.SUPERSEDED
     if superseded or shard.status not in (ShardStatus.DISPATCHED, ShardStatus.CLAIMED):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from offpeak.core.account import Account
 from offpeak.core.catalogue import Catalogue
+from offpeak.core.errors import NotFound
 from offpeak.core.ledger import EVER, Entry
 from offpeak.core.model import Model
 from offpeak.core.ports import Clock, Files, Ledger, Reader, Runs
 from offpeak.core.pricing import batch_prices, cost_microdollars
+from offpeak.core.queued_run import QueuedRun
 from offpeak.core.run import Run
 from offpeak.core.usage import Usage
 from offpeak.planner.estimate_seconds import (
@@ -27,6 +31,9 @@ from offpeak.steps.find_content import check_bytes
 from offpeak.steps.find_file import find_file
 from offpeak.steps.hold_credits import SETTLEMENTS_MAX
 from offpeak.steps.sample_lines import sample_lines
+
+BEGUN_RUNS_MAX = 10
+"""Runs that are read to see how fast a pool is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +85,27 @@ def estimate_batch(
     for model_id, work in sample.works.items():
         model = catalogue.find(model_id)
         if model is not None:
-            ahead = runs.ready(model.pool)
-            estimates.append(_estimate(model, work, settled, ahead, clock.now()))
+            ahead = [*runs.queued(model.pool), *runs.queued(model.pool, express=True)]
+            speed = measured_speed(_begun(ahead, runs), clock.now()) or prior_speed(model)
+            estimates.append(_estimate(model, work, settled, ahead, speed))
     return BatchEstimate(
         models=estimates, lines=sample.lines, bad_lines=sample.bad_lines, is_whole=sample.is_whole
     )
 
 
+def _begun(ahead: Sequence[QueuedRun], runs: Runs) -> Iterator[Run]:
+    """Some of those that have shards dispatched already."""
+    begun = (run for run in ahead if run.begun)
+    for run in islice(begun, BEGUN_RUNS_MAX):
+        with suppress(NotFound):
+            yield runs.get(run.batch_id, run.number)
+
+
 def _estimate(
-    model: Model, work: Work, settled: Sequence[Entry], ahead: Sequence[Run], now: float
-) -> ModelEstimate:
+    model: Model, work: Work, settled: Sequence[Entry], ahead: Sequence[QueuedRun],
+    speed: Speed | None,
+) -> ModelEstimate:  # fmt: skip
     ratios = ratios_of(model.id, settled)
-    speed = measured_speed(ahead, now) or prior_speed(model)
     measured = speed is not None and speed.basis == "measured"
     best, worst = (1.0, 1.0) if measured else (FASTEST, SLOWEST)
     start = 0 if ahead else COLD_START_SECONDS
@@ -109,7 +125,7 @@ class _Forecast:
     work: Work
     ratios: Ratios
     speed: Speed | None
-    ahead: Sequence[Run]
+    ahead: Sequence[QueuedRun]
 
     def figures(self, which: str, factor: float, start: float, instances: int) -> Figures:
         """`instances` of the pool at work, each taking `factor` times as long as reckoned, the first after `start`."""
@@ -123,9 +139,9 @@ class _Forecast:
         return Figures(usage=usage, microdollars=cost_microdollars(prices, usage), seconds=seconds)
 
 
-def _left(run: Run) -> Work:
+def _left(run: QueuedRun) -> Work:
     """What of a run was not dispatched yet."""
-    share = (run.shards - run.cursor) / run.shards if run.shards else 0.0
+    share = min(1.0, run.shards_left / run.shards) if run.shards else 0.0
     return Work(
         lines=round(share * run.lines), input_bytes=round(share * run.input_bytes),
         completion_tokens=round(share * run.completion_tokens),

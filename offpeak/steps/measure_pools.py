@@ -43,25 +43,21 @@ def _measured(
 
 
 def _measure(pool: str, now: int, runs: Runs, shards: Shards) -> PoolMeasure:
-    """Ready runs are read first: a shard that is dispatched between the two reads is counted twice. Indexes lag, so one
+    """The queue is read first: a shard that is dispatched between the two reads is counted twice. Indexes lag, so one
     may still be in neither for a moment; who scales in on zeros waits for many."""
-    ready = runs.ready(pool)
+    waiting = [*runs.queued(pool), *runs.queued(pool, express=True)]
     open_shards = shards.open(pool)
-    never_dispatched = sum(run.shards - run.cursor for run in ready)
-    its_run = {run.id: run for run in ready}
-    for run in _runs_of(open_shards, set(its_run), runs):
-        its_run[run.id] = run
-    idle = {run.id for run in ready} | {
-        _run_id(shard) for shard in open_shards if shard.status is not ShardStatus.CLAIMED
-    }
-    deadlines = [r.deadline for r in its_run.values() if r.status is not RunStatus.CLOSING]
+    at_work = list(_runs_of(open_shards, {run.id for run in waiting}, runs))
+    unclaimed = {_run_id(s) for s in open_shards if s.status is not ShardStatus.CLAIMED}
+    idle_since = [run.created_at for run in waiting]
+    idle_since += [run.created_at for run in at_work if run.id in unclaimed]
+    deadlines = [run.deadline for run in waiting]
+    deadlines += [run.deadline for run in at_work if run.status is not RunStatus.CLOSING]
     return PoolMeasure(
         pool=pool,
         measured_at=now,
-        waiting_shards=never_dispatched + len(open_shards),
-        oldest_wait_seconds=max(
-            (max(0, now - run.created_at) for run in its_run.values() if run.id in idle), default=0
-        ),
+        waiting_shards=sum(run.shards_left for run in waiting) + len(open_shards),
+        oldest_wait_seconds=max(0, now - min(idle_since)) if idle_since else 0,
         least_slack_seconds=min(deadlines) - now if deadlines else None,
         failed_shards=sum(shard.failures for shard in open_shards),
     )

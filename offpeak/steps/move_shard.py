@@ -31,7 +31,7 @@ def move_shard(
             return None
         changed = [Save(moved)]
         if shard.is_open and not moved.is_open:
-            changed.append(Save(its_run.shard_ended(moved.progress, moved.usage)))
+            changed.append(Save(its_run.shard_ended(moved.progress, moved.usage, moved.seconds)))
         try:
             changes.commit(*changed)
         except StateConflict:

@@ -8,7 +8,8 @@ What may be lost, and what finds it:
     a cancel that died half way         a batch that is cancelling, its runs not closing
     a worker that doesn't flush         a closing run past `close_by`
     an invocation, a worker, a notice   a dispatched or claimed shard past `due_at`
-    a request for dispatch              a pool with work; it is asked for every minute
+    a request for dispatch              a pool with work and a free slot; it is asked for every minute
+    the latest start of a run           a queued run whose rest fills what is left of its window
     an answer to RunShards              a batch whose runs have all ended
 """
 
@@ -31,13 +32,15 @@ from offpeak.planner.byte_ranges import workflow_input
 from offpeak.planner.next_try import after_lost_attempt
 from offpeak.steps.check_ending import check_ending
 from offpeak.steps.close_runs import close_runs, reason_to_close
+from offpeak.steps.mark_late_runs import mark_late_runs
 from offpeak.steps.move_shard import move_shard
 
 logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 60
 BATCHES_MAX = 500
 SHARDS_MAX = 500
-"""What one sweep looks at. Where there is more, the next one goes on."""
+"""What one sweep looks at, of batches that run and lack nothing, and of lost shards. Where there is more, the next one
+goes on. Batches for which something is due come first, whatever their number."""
 REDRIVE_SECONDS = 900
 """How long a failed execution, and a batch that may wait for one, is left alone: its cause may take time to mend."""
 START_SECONDS = 120
@@ -49,7 +52,7 @@ _AT_WORK = (ShardStatus.DISPATCHED, ShardStatus.CLAIMED)
 @dataclass(slots=True)
 class Swept:
     """What one sweep did: batches looked at, executions started and redriven, runs that were closing, endings answered
-    (again), shards taken back, pools asked for, failures."""
+    (again), shards taken back, runs marked late or no longer, pools asked for, failures."""
 
     batches: int = 0
     started: int = 0
@@ -57,6 +60,7 @@ class Swept:
     closing: int = 0
     ended: int = 0
     lost_shards: int = 0
+    marked: int = 0
     asked: int = 0
     errors: int = 0
 
@@ -65,12 +69,16 @@ def sweep(
     *, clock: Clock, catalogue: Catalogue, batches: Batches, runs: Runs, shards: Shards,
     changes: Changes, workflows: Workflows, dispatches: Dispatches,
 ) -> Swept:  # fmt: skip
-    """One look at every pool and at up to `BATCHES_MAX` open batches. What fails for one is left to the next sweep."""
+    """One look at every pool and at the open batches. What fails for one is left to the next sweep."""
     sweeper = _Sweeper(clock, catalogue, batches, runs, shards, changes, workflows, dispatches)
     for model in catalogue.models:
         with sweeper.guarded(f"pool {model.pool}"):
             sweeper.sweep_pool(model)
-    for batch in _turn(list(batches.open()), sweeper.now):
+    due: list[Batch] = []
+    others: list[Batch] = []
+    for batch in batches.open():
+        (due if sweeper.is_due(batch) else others).append(batch)
+    for batch in chain(due, _turn(others, sweeper.now)):
         with sweeper.guarded(f"batch {batch.id}"):
             sweeper.sweep_batch(batch)
     return sweeper.swept
@@ -118,16 +126,25 @@ class _Sweeper:
         for shard in lost[:SHARDS_MAX]:
             with self.guarded(f"shard {shard.id}"):
                 self._take_back(shard, model)
-        if due or self._runs.ready(model.pool):
+        waiting = self._runs.queued(model.pool)
+        self.swept.marked += mark_late_runs(
+            model, waiting, clock=self._clock, runs=self._runs, changes=self._changes
+        )
+        full = sum(shard.status in _AT_WORK for shard in open_shards) >= model.in_flight_max
+        if due or (not full and (waiting or self._runs.queued(model.pool, express=True, each=1))):
             self._dispatches.ask(model.pool)
             self.swept.asked += 1
 
+    def is_due(self, batch: Batch) -> bool:
+        """Whether it is time for something that its row shows: what is left is to look whether its runs have ended."""
+        if self._lacks_start(batch) or self._waits_long(batch):
+            return True
+        runs = batch.in_progress_at is not None and batch.finalizing_at is None
+        return runs and reason_to_close(batch, self.now) is not None
+
     def sweep_batch(self, batch: Batch) -> None:
         self.swept.batches += 1
-        waits = batch.in_progress_at is None or (
-            is_gathering(batch.id) and not batch.task_tokens and batch.finalizing_at is None
-        )
-        if waits and batch.created_at + START_SECONDS <= self.now:
+        if self._lacks_start(batch):
             self._workflows.start(batch.id, workflow_input(batch))
             self.swept.started += 1
         if self._waits_long(batch):
@@ -143,6 +160,12 @@ class _Sweeper:
             self.swept.closing += len(closing)
         if self._check_ending(batch.account_id, batch.id):
             self._redrive(batch)
+
+    def _lacks_start(self, batch: Batch) -> bool:
+        waits = batch.in_progress_at is None or (
+            is_gathering(batch.id) and not batch.task_tokens and batch.finalizing_at is None
+        )
+        return waits and batch.created_at + START_SECONDS <= self.now
 
     def _waits_long(self, batch: Batch) -> bool:
         """Whether its execution should have taken its next step a while ago. With a token, others take the next one."""

@@ -25,6 +25,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     segments: PackedSegments
     work_prefix: str
     cancelled_prefix: str | None = None
+    express: bool = False
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -40,6 +41,7 @@ def encode_order(order: ShardOrder) -> bytes:
             number=order.number, attempt=order.attempt, model=order.model,
             endpoint=order.endpoint, segments=pack_segments(order.segments),
             work_prefix=order.work_prefix, cancelled_prefix=order.cancelled_prefix,
+            express=order.express,
         )
     )  # fmt: skip
     if len(body) > ORDER_BYTES_MAX:
@@ -55,7 +57,7 @@ def decode_order(body: bytes) -> ShardOrder:
         batch_id=order.batch_id, account_id=order.account_id, run=order.run, number=order.number,
         attempt=order.attempt, model=order.model, endpoint=order.endpoint,
         segments=unpack_segments(order.segments), work_prefix=order.work_prefix,
-        cancelled_prefix=order.cancelled_prefix,
+        cancelled_prefix=order.cancelled_prefix, express=order.express,
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from offpeak.worker.settings import WorkerSettings
 from offpeak.worker.window import AdmissionWindow
 
 logger = logging.getLogger(__name__)
+EXPRESS_HEAD_START = 1_000_000_000
+"""Which shards an express one is older than: all that an instance ever sees."""
 
 
 class Instance:
@@ -76,7 +78,7 @@ class Instance:
         if self._engine is None or self._window is None or not await self.ready():
             raise Unavailable("The instance is not ready.", code="not_ready")
         shard = ShardRun(
-            order, age=next(self._ages), worker=self._name, engine=self._engine,
+            order, age=self._age(order), worker=self._name, engine=self._engine,
             window=self._window, tokens=self._tokens, ports=self._ports, settings=self._settings,
         )  # fmt: skip
         self._working.add(shard)
@@ -87,6 +89,9 @@ class Instance:
             self._working.discard(shard)
             if not self._working:
                 self._idle.set()
+
+    def _age(self, order: ShardOrder) -> int:
+        return next(self._ages) - (EXPRESS_HEAD_START if order.express else 0)
 
     def stop(self) -> None:
         """Takes no more work and ends what it has; `idle` tells when that is done."""

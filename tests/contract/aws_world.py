@@ -38,7 +38,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "accounts": (("pk",), {"keys": ("account_id", "id")}),
     "files": (("account_id", "id"), {"expiring": ("expiring", "expires_at")}),
     "batches": (("account_id", "id"), {"open": ("open", "open_key")}),
-    "runs": (("batch_id", "number"), {"ready": ("ready_pool", "deadline")}),
+    "runs": (("batch_id", "number"), {"queue": ("queue_pool", "queue_key")}),
     "shards": (("run_id", "number"), {"open": ("open_pool", "shard_id")}),
     "requests": (
         ("id",),

@@ -109,7 +109,7 @@ def test_a_row_comes_back_from_its_item(
     ("kind", "to_item", "attribute", "belongs"),
     [
         (Batch, batch_to_item, "open", lambda batch: not batch.is_terminal),
-        (Run, run_to_item, "ready_pool", lambda run: run.has_more),
+        (Run, run_to_item, "queue_pool", lambda run: run.has_more),
         (Shard, shard_to_item, "open_pool", lambda shard: shard.is_open),
         (Delivery, delivery_to_item, "due_bucket", lambda delivery: delivery.is_open),
     ],

@@ -12,7 +12,8 @@ from offpeak.core.errors import NotFound
 from offpeak.core.file import File
 from offpeak.core.ids import ACCOUNT, BATCH
 from offpeak.core.ports import Add, Claim, Page, Save
-from offpeak.core.run import CloseReason, Run, RunStatus
+from offpeak.core.queued_run import queued
+from offpeak.core.run import SHORT_SHARDS_MAX, CloseReason, Run, RunStatus
 from offpeak.core.shard import OPEN, ShardStatus
 from tests.contract import rows
 from tests.contract.worlds import Ports
@@ -219,7 +220,7 @@ def test_runs_of_a_batch_come_in_order(ports: Ports) -> None:
     assert [run.number for run in ports.runs.of_batch(batch_id)] == [0, 2, 10]
 
 
-def test_ready_runs_have_shards_to_dispatch_and_come_most_urgent_first(ports: Ports) -> None:
+def test_queued_runs_have_shards_to_dispatch_and_come_most_urgent_first(ports: Ports) -> None:
     batch_id = rows.fresh(BATCH)
     pool = f"pool-{batch_id}"
 
@@ -233,11 +234,52 @@ def test_ready_runs_have_shards_to_dispatch_and_come_most_urgent_first(ports: Po
         Add(replace(run(3, deadline=50), status=RunStatus.HELD)),
         Add(run(4, deadline=1_000)),
         Add(replace(run(5, deadline=10), pool="another")),
+        Add(run(6, deadline=20, shards=SHORT_SHARDS_MAX + 1)),
+        Add(run(7, deadline=9_999, shards=SHORT_SHARDS_MAX + 1, late=True)),
+        Add(run(8, deadline=5, shards=1)),
     )
-    assert [found.number for found in ports.runs.ready(pool)] == [1, 0, 4]
+    assert [found.number for found in ports.runs.queued(pool)] == [7, 1, 0, 4, 6]
+    assert [found.number for found in ports.runs.queued(pool, express=True)] == [8]
 
 
-def test_a_run_is_ready_from_its_release_until_its_cursor_ends_or_it_closes(ports: Ports) -> None:
+@pytest.mark.parametrize("each", [1, 2, 3, None])
+def test_of_each_account_the_most_urgent_runs_are_found(ports: Ports, each: int | None) -> None:
+    batch_id = rows.fresh(BATCH)
+    pool = f"pool-{batch_id}"
+    accounts = [f"acct_{batch_id}{letter}" for letter in "abcd"]
+    held = dict(zip(accounts, (30, 1, 2, 17), strict=True))
+    owners = [account for account, count in held.items() for _ in range(count)]
+    ports.changes.commit(
+        *(
+            Add(
+                rows.run(
+                    batch_id, number, pool=pool, account_id=owner, status=RunStatus.READY,
+                    deadline=9_000 - number,
+                )
+            )
+            for number, owner in enumerate(owners)
+        )
+    )  # fmt: skip
+    found = ports.runs.queued(pool, each=each)
+    wanted = [
+        number
+        for account in accounts
+        for number in [n for n in reversed(range(len(owners))) if owners[n] == account][:each]
+    ]
+    assert [run.number for run in found] == wanted
+
+
+def test_a_queued_run_tells_what_its_run_is(ports: Ports) -> None:
+    batch_id = rows.fresh(BATCH)
+    run = rows.run(
+        batch_id, 3, pool=f"pool-{batch_id}", status=RunStatus.READY, shards=5_000, cursor=700,
+        lines=9_000_000, input_bytes=12, completion_tokens=77, created_at=5,
+    )  # fmt: skip
+    ports.changes.commit(Add(run))
+    assert list(ports.runs.queued(run.pool)) == [queued(run)]
+
+
+def test_a_run_is_queued_from_its_release_until_its_cursor_ends_or_it_closes(ports: Ports) -> None:
     batch_id = rows.fresh(BATCH)
     pool = f"pool-{batch_id}"
     ports.changes.commit(
@@ -245,7 +287,7 @@ def test_a_run_is_ready_from_its_release_until_its_cursor_ends_or_it_closes(port
     )
 
     def ready() -> list[int]:
-        return [run.number for run in ports.runs.ready(pool)]
+        return [run.number for run in ports.runs.queued(pool)]
 
     def save(run: Run) -> None:
         ports.changes.commit(Save(run))

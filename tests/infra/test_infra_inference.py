@@ -54,7 +54,7 @@ def test_an_endpoint_answers_in_work_and_tells_both_topics(
     for model in catalogue.models:
         config = _only(prod, model.pool, "AWS::SageMaker::EndpointConfig")["AsyncInferenceConfig"]
         client, output = config["ClientConfig"], config["OutputConfig"]
-        assert client == {"MaxConcurrentInvocationsPerInstance": model.concurrency}
+        assert client == {"MaxConcurrentInvocationsPerInstance": model.concurrency + 1}
         for path in ("S3OutputPath", "S3FailurePath"):
             assert f"/work/invocations/{model.pool}/" in json.dumps(output[path])
         assert set(output["NotificationConfig"]) == {"SuccessTopic", "ErrorTopic"}

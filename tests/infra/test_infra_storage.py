@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue
+from offpeak.core.queued_run import QueuedRun
 from tests.infra.synthesised import STAGES, Synthesised, synthesise
 
 Keys = list[tuple[str, str, str]]
@@ -30,7 +31,7 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
     ),
     "runs": (
         [("batch_id", "HASH", "S"), ("number", "RANGE", "N")],
-        {"ready": [("ready_pool", "HASH", "S"), ("deadline", "RANGE", "N")]},
+        {"queue": [("queue_pool", "HASH", "S"), ("queue_key", "RANGE", "S")]},
         False,
     ),
     "shards": (
@@ -71,6 +72,17 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
 }
 
 
+# What a queued run is made of, but for the table's key: `batch_id` and `number`.
+PROJECTIONS = {
+    ("runs", "queue"): {
+        "ProjectionType": "INCLUDE",
+        "NonKeyAttributes": [
+            field.name for field in fields(QueuedRun) if field.name not in ("batch_id", "number")
+        ],
+    }
+}
+
+
 def _tables(stage: Synthesised) -> Mapping[str, Mapping[str, Any]]:
     found = stage.templates["storage"].find_resources("AWS::DynamoDB::Table").values()
     return {table["Properties"]["TableName"]: table for table in found}
@@ -96,7 +108,10 @@ def test_every_table_has_the_keys_and_indexes_that_the_adapters_use(local: Synth
         found = {i["IndexName"]: i for i in properties.get("GlobalSecondaryIndexes", [])}
         assert keys(properties["KeySchema"]) == key
         assert {index: keys(i["KeySchema"]) for index, i in found.items()} == indexes
-        assert all(i["Projection"] == {"ProjectionType": "ALL"} for i in found.values())
+        assert all(
+            i["Projection"] == PROJECTIONS.get((name, index), {"ProjectionType": "ALL"})
+            for index, i in found.items()
+        )
         assert (properties.get("TimeToLiveSpecification", {}).get("AttributeName") == "ttl") is (
             expires
         )

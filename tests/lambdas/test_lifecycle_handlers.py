@@ -106,14 +106,14 @@ def test_a_pool_that_can_not_be_dispatched_to_does_not_hold_up_another(
 ) -> None:
     ward = functions.ward
     ward.release()
-    ready = ward.runs.ready
+    queued = ward.runs.queued
 
-    def failing(pool: str) -> Any:
+    def failing(pool: str, **which: Any) -> Any:
         if pool == "blue-pool":
             raise RuntimeError("broken")
-        return ready(pool)
+        return queued(pool, **which)
 
-    ward.runs.ready = failing  # type: ignore[method-assign]
+    ward.runs.queued = failing  # type: ignore[method-assign]
     asks = [json.dumps({"pool": pool}) for pool in ("blue-pool", POOL, "blue-pool")]
     answer = functions.call("dispatch_shards", records(*asks))
     assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["m0", "m2"]

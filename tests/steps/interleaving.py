@@ -19,7 +19,7 @@ PORTS = (
     "callbacks",
 )  # fmt: skip
 LAGGING = {
-    ("shards", "open"), ("runs", "ready"), ("batches", "open"), ("groups", "open"),
+    ("shards", "open"), ("runs", "queued"), ("batches", "open"), ("groups", "open"),
     ("gatherings", "open"),
 }  # fmt: skip
 
@@ -73,7 +73,7 @@ class Port:
             if isinstance(result, Iterator):
                 result = iter(list(result))
             if (self._name, method) in LAGGING:
-                result = self._lagging((method, *args), list(result))
+                result = self._lagging((method, *args, *sorted(kwargs.items())), list(result))
             self._world.moment(may_fail=self._name != "clock")
             return result
 

@@ -63,7 +63,7 @@ CATALOGUE = Catalogue(
     tuple(
         Model(
             id=name, pool=f"{name}-pool", source="s", endpoints=(ENDPOINT,), context_tokens=100,
-            shard_lines_max=4, instances_max=1, concurrency=2, attempts_max=3,
+            shard_lines_max=4, instances_max=1, concurrency=3, attempts_max=3,
             claim_seconds_max=300, prices=PRICES[name],
         )
         for name in ("red", "blue")

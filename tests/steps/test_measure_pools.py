@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from offpeak.core.errors import Unavailable
 from offpeak.core.ports import PoolMeasure, Save
+from offpeak.core.queued_run import QueuedRun
 from offpeak.core.shard import ShardStatus
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.measure_pools import measure_pools
@@ -118,14 +121,14 @@ def test_a_lost_shard_is_demand_until_the_sweep_and_after_it(ward: Ward) -> None
 
 
 def test_a_pool_that_can_not_be_read_is_left_out_and_not_called_empty(ward: Ward) -> None:
-    ready = ward.runs.ready
+    queued = ward.runs.queued
 
-    def failing(pool: str) -> object:
+    def failing(pool: str, **which: Any) -> Sequence[QueuedRun]:
         if pool == "blue-pool":
             raise Unavailable("no answer")
-        return ready(pool)
+        return queued(pool, **which)
 
-    ward.runs.ready = failing  # type: ignore[method-assign, assignment]
+    ward.runs.queued = failing  # type: ignore[method-assign]
     ward.call(measure_pools, ["blue-pool", POOL])
     assert [measured.pool for measured in ward.metrics.published] == [POOL]
     with pytest.raises(Unavailable):

@@ -4,6 +4,7 @@ Four metrics a pool, under the dimensions `Stage` and `Pool`, one datum each a m
 
     WaitingShards      shards        that wait for an instance or hold one: those that ready runs have never dispatched,
                                      and all open ones. Zero means that no instance has anything to do. Always published
+                                     (of a run with more than 16 left, up to an eighth too many)
     OldestWaitSeconds  seconds       since the oldest run was planned that has a shard which no worker holds: never
                                      dispatched, dispatched and not claimed, or waiting for another try
     LeastSlackSeconds  seconds       until the earliest deadline of a run that has a shard never dispatched or open;

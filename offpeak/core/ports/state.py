@@ -13,6 +13,7 @@ from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
+from offpeak.core.queued_run import QueuedRun
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
@@ -123,8 +124,14 @@ class Runs(Protocol):
         """Strongly consistent."""
         ...
 
-    def ready(self, pool: str) -> Sequence[Run]:
-        """Runs of this pool that have shards never dispatched, earliest deadline first. May lag behind."""
+    def queued(
+        self, pool: str, *, express: bool = False, each: int | None = None
+    ) -> Sequence[QueuedRun]:
+        """Runs of this pool that have shards never dispatched: those of the tier `express`, or all others.
+
+        Account by account, the most urgent first; of each account the first `each`, or all. Reads in proportion to
+        what it returns and to the accounts, not to the runs behind. May lag behind.
+        """
         ...
 
 
