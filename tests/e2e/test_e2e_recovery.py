@@ -35,11 +35,11 @@ LINES = [*SLOW[:2], *QUICK, *SLOW[2:]]
 def cloud_of_two(
     emulator_python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalCloud]:
-    """A pool of up to two workers that take one shard each, with short leases."""
+    """A pool of two workers, the idle one taking the next shard, with short leases."""
     with LocalCloud(
         folder=tmp_path_factory.mktemp("two"),
         worker=FAST,
-        model_fields={"instances_max": 2, "concurrency": 1},
+        model_fields={"instances_min": 2, "instances_max": 2, "concurrency": 1},
         emulator_python=emulator_python,
     ) as cloud:
         cloud.wait_for_workers()

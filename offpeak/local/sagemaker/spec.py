@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from offpeak.local.deploy import PSEUDO_PARAMETERS
@@ -51,13 +51,12 @@ def read_endpoint(
     endpoint = resolver.resolve(_only(template, "AWS::SageMaker::Endpoint"))
     config = resolver.resolve(_only(template, "AWS::SageMaker::EndpointConfig"))
     model = resolver.resolve(_only(template, "AWS::SageMaker::Model"))
-    return describe_endpoint(
-        endpoint["EndpointName"],
-        endpoint["EndpointConfigName"],
-        config,
-        model,
-        instances_max=_instances_max(template, resolver),
+    least, most = _capacity(template, resolver)
+    spec = describe_endpoint(
+        endpoint["EndpointName"], endpoint["EndpointConfigName"], config, model, instances_max=most
     )
+    # Application Auto Scaling brings a new target up to its minimum at once.
+    return replace(spec, instances_initial=max(least, spec.instances_initial))
 
 
 def describe_endpoint(
@@ -96,10 +95,14 @@ def describe_endpoint(
     )
 
 
-def _instances_max(template: Mapping[str, Any], resolver: Resolver) -> int:
-    """What Application Auto Scaling may scale to; one instance when it does not scale."""
+def _capacity(template: Mapping[str, Any], resolver: Resolver) -> tuple[int, int]:
+    """The least and the most that Application Auto Scaling may scale to; one instance when it does not scale."""
     targets = resources_of(template, "AWS::ApplicationAutoScaling::ScalableTarget")
-    return max((int(resolver.resolve(t["MaxCapacity"])) for t in targets.values()), default=1)
+    bounds = [
+        (int(resolver.resolve(each["MinCapacity"])), int(resolver.resolve(each["MaxCapacity"])))
+        for each in targets.values()
+    ]
+    return max(bounds, default=(0, 1))
 
 
 def _only(template: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
