@@ -29,9 +29,8 @@ from offpeak.wire.jsonl import split_lines
 HASH_BYTES = 16
 _NUMBER_BYTES = 4
 _NEW_HASH = blake2b(digest_size=HASH_BYTES).copy  # in half the time of making one
-_ID = struct.Struct(f">{HASH_BYTES}sI")
 _LENGTH = struct.Struct(">I")
-ID_BYTES = _ID.size
+ID_BYTES = HASH_BYTES + _NUMBER_BYTES
 
 
 class LineIndex(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -132,11 +131,6 @@ def sorted_ids(ids: Iterable[bytes]) -> Iterator[bytes]:
     for part in parted:
         part.sort()
         yield b"".join(part)
-
-
-def decode_ids(block: bytes) -> Iterator[tuple[bytes, int]]:
-    """(hash, line number within the range) of every id in a block of whole ids."""
-    return _ID.iter_unpack(block)
 
 
 def encode_trailer(trailer: Trailer) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from offpeak.core.account import Account, Limits
 from offpeak.core.batch import Batch, BatchStatus, OnInvalid
 from offpeak.core.catalogue import Catalogue, Model
+from offpeak.core.errors import Unavailable
 from offpeak.core.layout import batch_errors_key, invalid_lines_key
 from offpeak.core.ports import Add, Save
 from offpeak.core.run import CloseReason, Run, RunStatus
@@ -26,7 +27,9 @@ from offpeak.steps.merge_reports import MergedReports
 from offpeak.steps.plan_shards import plan_shards
 from offpeak.steps.validate_range import validate_range
 from offpeak.wire.checkpoints import decode_records
+from offpeak.wire.jsonl import LINE_BYTES_MAX
 from offpeak.wire.manifest import iterate_shards
+from offpeak.wire.range_report import Trailer
 from offpeak.wire.request_lines import read_line
 
 ENDPOINT = "/v1/completions"
@@ -64,14 +67,17 @@ class Ingest:
     def validate(self, range_bytes: int) -> int:
         starts = range(0, len(self.content), range_bytes)
         for index, start in enumerate(starts):
-            validate_range(
-                "acct_1", "batch_1", index, start, min(start + range_bytes, len(self.content)),
-                accounts=self.memory.accounts, batches=self.memory.batches,
-                reader=self.memory.reader, writer=self.memory.writer,
-                multipart=self.memory.multipart, catalogue=CATALOGUE,
-                line_bytes_max=self.line_bytes_max,
-            )  # fmt: skip
+            self.validate_one(start, min(start + range_bytes, len(self.content)), index)
         return len(starts)
+
+    def validate_one(self, start: int, stop: int, index: int = 0) -> Trailer:
+        return validate_range(
+            "acct_1", "batch_1", index, start, stop,
+            accounts=self.memory.accounts, batches=self.memory.batches,
+            reader=self.memory.reader, writer=self.memory.writer,
+            multipart=self.memory.multipart, catalogue=CATALOGUE,
+            line_bytes_max=self.line_bytes_max,
+        )  # fmt: skip
 
     def plan(self, ranges: int) -> str:
         memory = self.memory
@@ -194,6 +200,34 @@ def test_a_line_may_have_exactly_the_bytes_allowed(range_bytes: int) -> None:
     assert ingest.run(range_bytes) == "run"
     assert sorted(ingest.planned_lines()) == [1, 2, 4]
     assert ingest.refused() == {3: (None, "line_too_long")}
+
+
+@pytest.mark.parametrize("range_bytes", [1, 2, 7, 1_000])
+def test_lines_of_one_character_are_lines(range_bytes: int) -> None:
+    ingest = _ingest(b"\n".join([b"1", b"{", _line("a"), b"\xc3", b"x", b"\r"]) + b"\ny", "skip")
+    assert ingest.run(range_bytes) == "run"
+    assert ingest.planned_lines() == {3: ("one", "a")}
+    refused = dict.fromkeys((1, 2, 4, 5, 6, 7), (None, "invalid_json_line"))
+    assert ingest.refused() == refused
+
+
+@pytest.mark.parametrize("range_bytes", [250_000, 1_000_001, 2**20, 10**7])
+def test_lines_of_a_megabyte_are_lines(range_bytes: int) -> None:
+    """Chunks are of 1 MiB: some lines lie in one, some in two, and one that is too long in several."""
+    padded = [_line(name).ljust(LINE_BYTES_MAX) for name in ("a", "b")]
+    lines = [
+        _line("c"),
+        *padded,
+        _line("d").ljust(LINE_BYTES_MAX + 1),
+        b"x" * 3 * 2**20,
+        _line("e"),
+    ]
+    ingest = replace(_ingest(b"\n".join(lines), "skip"), line_bytes_max=LINE_BYTES_MAX)
+    assert ingest.run(range_bytes) == "run"
+    assert {line: custom_id for line, (_, custom_id) in ingest.planned_lines().items()} == {
+        1: "c", 2: "a", 3: "b", 6: "e",
+    }  # fmt: skip
+    assert ingest.refused() == {4: (None, "line_too_long"), 5: (None, "line_too_long")}
 
 
 GOOD = st.builds(
@@ -369,6 +403,39 @@ def test_a_batch_that_skips_runs_the_good_lines_and_finishes_the_bad() -> None:
         8: ("b", "duplicate_custom_id"),
     }
     assert ingest.batch.counts == Counts(total=8, failed=5)
+
+
+def test_duplicates_are_cut_out_and_named_without_reading_the_input_again() -> None:
+    ingest = _ingest(b"\n".join(_line(f"id-{i % 7}") for i in range(40)), "skip")
+    ranges = ingest.validate(300)
+    ingest.memory.writer.delete(ingest.batch.input_key)
+    assert ingest.plan(ranges) == "run"
+    assert sorted(ingest.planned_lines()) == [1, 2, 3, 4, 5, 6, 7]
+    assert ingest.refused() == {
+        number: (f"id-{(number - 1) % 7}", "duplicate_custom_id") for number in range(8, 41)
+    }
+
+
+def test_a_duplicate_in_a_report_without_an_index_says_what_to_do() -> None:
+    """An earlier version wrote none."""
+    ingest = _ingest(_line("a") + b"\n" + _line("a"))
+    ranges = ingest.validate(1_000)
+    ingest.memory.changes.commit(Save(replace(ingest.batch, on_invalid="skip")))
+    with pytest.raises(Unavailable, match="Create the batch again"):
+        ingest.plan(ranges)
+
+
+def test_a_range_says_what_it_found() -> None:
+    lines = [_line("a"), b"{", _line("b"), _line("c", "two")]
+    ingest = _ingest(b"\n".join(lines))
+    found = ingest.validate_one(0, len(ingest.content))
+    assert (found.good_lines, found.bad_lines, found.models) == (3, 1, ["one", "two"])
+    sizes = [len(lines[0]) + 1 + len(lines[2]) + 1, len(lines[3])]
+    assert found.input_tokens == [-(-size // 4) for size in sizes]
+    assert found.completion_tokens == [32, 16]
+    sharing = found.sharing
+    assert sharing is not None
+    assert [each.lines for each in sharing] == [2, 1]
 
 
 def test_a_batch_that_skips_every_line_is_closed_at_once() -> None:

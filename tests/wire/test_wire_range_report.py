@@ -1,12 +1,15 @@
 import json
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offpeak.core.request_line import LineError
+from offpeak.planner.cut_shards import SPAN_LINES_MAX
 from offpeak.wire.batch_errors import encode_batch_errors
 from offpeak.wire.range_report import (
+    HASH_BYTES,
     ID_BYTES,
     BadRecord,
     GoodSpan,
@@ -14,14 +17,15 @@ from offpeak.wire.range_report import (
     Record,
     Trailer,
     UnlistedSpan,
-    decode_ids,
     decode_records,
     decode_trailer,
     encode_id,
     encode_record,
     encode_trailer,
+    sorted_ids,
     trailer_bytes,
 )
+from offpeak.wire.request_shapes import CUSTOM_ID_CHARACTERS_MAX
 
 NUMBERS = st.integers(1, 10**9)
 INDEXES = st.builds(LineIndex, st.lists(NUMBERS), st.lists(st.text()))
@@ -40,13 +44,25 @@ def test_records_come_back_in_order(records: list[Record]) -> None:
     assert list(decode_records([stored[:10], stored[10:]])) == records
 
 
-@given(st.lists(st.text(), unique=True))
+@given(st.lists(st.text()))
 def test_sorted_ids_keep_their_lines(custom_ids: list[str]) -> None:
-    ids = sorted(encode_id(custom_id, number) for number, custom_id in enumerate(custom_ids))
-    decoded = list(decode_ids(b"".join(ids)))
-    assert decoded == sorted(decoded)
-    assert sorted(number for _, number in decoded) == list(range(len(custom_ids)))
+    ids = [encode_id(custom_id, number) for number, custom_id in enumerate(custom_ids)]
     assert all(len(each) == ID_BYTES for each in ids)
+    column = b"".join(sorted_ids(ids))
+    rows = [column[at : at + ID_BYTES] for at in range(0, len(column), ID_BYTES)]
+    assert rows == sorted(ids)
+    for row in rows:
+        number = int.from_bytes(row[HASH_BYTES:])
+        digest = blake2b(custom_ids[number].encode(), digest_size=HASH_BYTES).digest()
+        assert row[:HASH_BYTES] == digest
+
+
+def test_the_longest_span_with_an_index_is_a_line_that_is_read_back() -> None:
+    index = LineIndex(
+        [1_000_000] * SPAN_LINES_MAX, ["\x01" * CUSTOM_ID_CHARACTERS_MAX] * SPAN_LINES_MAX
+    )
+    span = GoodSpan(98, SPAN_LINES_MAX, 10**10, index)
+    assert list(decode_records([encode_record(span)])) == [span]
 
 
 def test_the_trailer_is_found_from_the_end() -> None:

@@ -143,6 +143,55 @@ def test_what_is_no_json_object_is_an_invalid_json_line(line: bytes, says: str) 
     assert says in error.message
 
 
+def _with_value(value: bytes, **where: Any) -> bytes:
+    """A good line, with this in the place of the "?" of a field that only the engine will look at."""
+    return json.dumps(_with_body(**where)).encode().replace(b'"?"', value)
+
+
+SKIPPED: list[dict[str, Any]] = [
+    {"extra": "?"},
+    {"messages": [{"role": "user", "content": "?"}]},
+]
+
+
+@pytest.mark.parametrize("where", SKIPPED)
+@pytest.mark.parametrize(("value", "says"), [
+    (b"NaN", "not valid JSON"), (b"-Infinity", "not valid JSON"), (b"01", "not valid JSON"),
+    (b"[1,]", "not valid JSON"), (b"'a'", "not valid JSON"), (b'"\t"', "not valid JSON"),
+    (rb'"\x"', "not valid JSON"), (rb'"\u12"', "not valid JSON"), (rb'"\ud800"', "not valid JSON"),
+    (b'"\xff"', "not UTF-8"), (b'"\xed\xa0\x80"', "not UTF-8"), (b'"\xc3', "not UTF-8"),
+    (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+])  # fmt: skip
+def test_what_the_decoder_skips_is_json_too(value: bytes, says: str, where: dict[str, Any]) -> None:
+    error = _refused(_with_value(value, **where)).error
+    assert (error.code, error.param) == ("invalid_json_line", None)
+    assert says in error.message
+
+
+@pytest.mark.parametrize("where", SKIPPED)
+@pytest.mark.parametrize(
+    "value",
+    [b"1e999", b"9" * 5_000, b"-" + b"9" * 5_000, b"[" * 500 + b"]" * 500, b'{"a":1,"a":2}'],
+)
+def test_a_number_of_any_size_is_left_to_the_engine(value: bytes, where: dict[str, Any]) -> None:
+    line = _with_value(value, **where)
+    assert isinstance(_check(line), GoodLine)
+    assert value in read_line(line, 1).body
+
+
+@pytest.mark.parametrize("value", [b"9" * 5_000, b"1e999", b"1e2", b"100.0", b"NaN", b'"5"'])
+def test_a_limit_is_a_whole_number_however_it_is_written(value: bytes) -> None:
+    refused = _refused(_with_value(value, max_tokens="?")).error
+    assert refused.code in {"invalid_json_line", "invalid_request"}
+
+
+def test_of_a_key_that_comes_twice_the_last_counts_wherever_it_is_read() -> None:
+    line = b'{"custom_id":"a",%b,"custom_id":"b"}' % json.dumps(_fields()).encode()[1:-1]
+    checked = _check(line)
+    assert isinstance(checked, GoodLine)
+    assert checked.custom_id == read_line(line, 1).custom_id == read_custom_id(line) == "b"
+
+
 REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
     (_fields(custom_id=ABSENT), "missing_required_parameter", "custom_id", "Missing required"),
     (_fields(custom_id=None), "missing_required_parameter", "custom_id", "Missing required"),
