@@ -51,6 +51,8 @@ MODEL = Model(
     endpoints=("/v1/chat/completions",),
 )  # fmt: skip
 CATALOGUE = Catalogue((MODEL,))
+NEVER = 2.0
+"""No order gains so much: rewriting lines is measured by bench-reorder."""
 PRELOADED = ["offpeak.aws.connect", "offpeak.memory.memory", "offpeak.steps.plan_shards"]
 PROSE = (
     r"A batch of requests waits for the night: summarise the following document in three sentences, please, and list "
@@ -190,6 +192,7 @@ def plan(given: Input, ranges: int) -> Cost:
             plan_shards, "acct", given.batch.id, ranges, clock=made.clock, accounts=made.accounts,
             batches=made.batches, runs=made.runs, changes=made.changes, reader=made.reader,
             writer=made.writer, multipart=made.multipart, catalogue=CATALOGUE, ledger=made.ledger,
+            gain_min=NEVER,
         )
     )  # fmt: skip
     batch = made.batches.get("acct", given.batch.id)
