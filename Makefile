@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-ingest snapshots lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest snapshots lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -47,6 +47,9 @@ api-table: setup ## the table of routes in docs/api.md anew, from the routes
 bench-small-batch: setup ## how long a batch of 10 lines takes with the echo engine; the last line is JSON
 	@$(BIN)/python -m benchmarks.small_batch
 
+bench-scale: setup ## a file of LINES=5000000 lines of 2 kB from upload to joined output, checked; MODE=cloud LINES=500000; the last line is JSON
+	@$(BIN)/python -m benchmarks.scale --lines '$(or $(LINES),5000000)' --mode '$(or $(MODE),files)'
+
 snapshots: setup ## the templates of every stage anew, for the reviewer's diff; and what an idle stage costs
 	$(BIN)/python -m tests.infra.snapshots
 
@@ -60,6 +63,7 @@ setup-tests: $(VENVS)/openai1/.ready $(VENVS)/ops/.ready $(TOGETHERS:%=$(VENVS)/
 
 .venv/.ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Offpeak needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
+	@test ! -L .venv || { echo ".venv is a link: what it leads to would be emptied for whoever else uses it. Remove the link first."; exit 1; }
 	@echo "Setting up .venv …"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python $(PIP) install --require-hashes -r requirements.txt

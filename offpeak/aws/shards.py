@@ -33,8 +33,9 @@ class DynamoShards:
             )
         )
 
-    def of_run(self, batch_id: str, run: int) -> Iterator[Shard]:
-        for item in self._table.query("#run_id = :run_id", {":run_id": f"{batch_id}.{run}"}):
+    def of_run(self, batch_id: str, run: int, first: int = 0) -> Iterator[Shard]:
+        values: dict[str, str | int] = {":run_id": f"{batch_id}.{run}", ":first": first}
+        for item in self._table.query("#run_id = :run_id AND #number >= :first", values):
             yield shard_from_item(item)
 
     def open(self, pool: str, batch_id: str | None = None) -> Sequence[Shard]:

@@ -12,6 +12,7 @@ import typer
 
 from offpeak.cli.client import Api
 from offpeak.cli.errors import CliError, UsageError
+from offpeak.cli.finished import FinishedPage, finished_pages
 from offpeak.cli.ids import path_segment
 from offpeak.cli.settings import ApiKey, BaseUrl, read_settings
 from offpeak.cli.show import (
@@ -89,12 +90,24 @@ def results(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
     errors: Annotated[bool, typer.Option("--errors", help="The lines that failed.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Lines as they are finished, until the batch ends.")
+    ] = False,
+    after: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="Go on where an earlier call stopped.")
+    ] = None,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Download what a batch produced."""
+    """Download what a batch produced; of one that runs, what is finished so far."""
     with Api(read_settings(base_url, api_key)) as api:
         batch = api.get(f"/v1/batches/{path_segment(batch_id)}")
+        if follow or after is not None or _goes_on(batch):
+            pages = finished_pages(
+                api, path_segment(batch_id), "error" if errors else "output", after, follow=follow
+            )
+            _write_pages(batch_id, pages, output, has_earlier=after is not None)
+            return
         file_id = _result_file(batch, errors)
         if file_id is None:
             say(f"No line of {batch_id} {'failed' if errors else 'succeeded; see --errors'}.")
@@ -187,13 +200,46 @@ def _exit_as(batch: Mapping[str, Any]) -> None:
         raise typer.Exit(1)
 
 
+def _goes_on(batch: Mapping[str, Any]) -> bool:
+    return batch["status"] not in TERMINAL
+
+
+def _write_pages(
+    batch_id: str, pages: Iterator[FinishedPage], output: Path | None, *, has_earlier: bool
+) -> None:
+    """Each page as it comes. Whoever stops, or is stopped, is told how to go on."""
+    written = lines = 0
+    page: FinishedPage | None = None
+    try:
+        with _appended(output, has_earlier=has_earlier) as file:
+            for page in pages:
+                file.write(page.lines)
+                file.flush()
+                written += len(page.lines)
+                lines += page.lines.count(b"\n")
+    finally:
+        if page is not None and page.incomplete:
+            say(f"{batch_id} goes on: these are not all lines.")
+            say(f"The next ones: offpeak results {batch_id} --follow --after {page.after}")
+    if output is not None:
+        say(f"Wrote {lines:,} lines ({size_text(written)}) to {output}.")
+
+
+@contextmanager
+def _appended(output: Path | None, *, has_earlier: bool) -> Iterator[BinaryIO]:
+    """stdout, or a file that grows: anew, or after what an earlier call has written."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        with output.open("ab" if has_earlier else "wb") as file:
+            yield file
+    except OSError as error:
+        raise UsageError(f"{output} can't be written: {error.strerror}.") from None
+
+
 def _result_file(batch: Mapping[str, Any], errors: bool) -> str | None:
     """The file's id; None when no line belongs in it. Raises CliError when there is nothing to download."""
-    if batch["status"] not in TERMINAL:
-        raise CliError(
-            f"{batch['id']} is {batch['status']}, its results come at the end. "
-            f"Wait with: offpeak status {batch['id']} --watch"
-        )
     if batch["status"] == "failed":
         raise CliError(
             f"{batch['id']} failed before any line ran; `offpeak status {batch['id']}` says why."

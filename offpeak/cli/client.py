@@ -42,6 +42,10 @@ class Api:
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._json("GET", path, params=params)
 
+    def read(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
+        """An answer that is no JSON, with its headers."""
+        return self._send("GET", path, params=params)
+
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._json("POST", path, json=body or {}, headers=_idempotency())
 

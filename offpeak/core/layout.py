@@ -9,6 +9,7 @@ work/{batch}/{run}/manifest.jsonl                a run's shards, one a line
 work/{batch}/{run}/reordered/…                   the same for reordered lines; these, chunk by chunk, and their indexes
 work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per attempt
 work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
+work/{batch}/assembly/{kind}/…                   how its results are put together, where that is shared out
 results/{batch}/…                                what clients download
 
 work/requests/{account}/{request}.json           a body too large for the queue
@@ -72,6 +73,11 @@ def reordered_index_key(batch_id: str, run: int, chunk: int) -> str:
 
 def shard_prefix(batch_id: str, run: int, shard: int) -> str:
     return f"work/{batch_id}/{run}/{shard:06}/"
+
+
+def assembly_prefix(batch_id: str, kind: str) -> str:
+    """Of the file of this kind, `output` or `error`."""
+    return f"work/{batch_id}/assembly/{kind}/"
 
 
 def output_key(batch_id: str) -> str:

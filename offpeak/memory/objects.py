@@ -132,6 +132,7 @@ class MemoryMultipart:
         self._bucket = bucket
         self._begun: dict[str, _Parts] = {}
         self._count = 0
+        self.part_bytes_min = PART_BYTES_MIN
 
     @property
     def open_ids(self) -> tuple[str, ...]:
@@ -165,7 +166,7 @@ class MemoryMultipart:
     def complete(self, key: str, multipart_id: str, etags: Mapping[int, str]) -> ObjectInfo:
         with self._bucket.lock:
             parts = self._find(key, multipart_id)
-            bodies = _checked(parts.bodies, etags)
+            bodies = _checked(parts.bodies, etags, self.part_bytes_min)
             digests = b"".join(hashlib.md5(b, usedforsecurity=False).digest() for b in bodies)
             etag = f"{_md5(digests)}-{len(bodies)}"
             info = self._bucket.store(key, b"".join(bodies), parts.content_type, etag)
@@ -185,7 +186,9 @@ class MemoryMultipart:
         return parts
 
 
-def _checked(bodies: Mapping[int, bytes], etags: Mapping[int, str]) -> list[bytes]:
+def _checked(
+    bodies: Mapping[int, bytes], etags: Mapping[int, str], part_bytes_min: int
+) -> list[bytes]:
     """The named parts in the order of their numbers. Raises InvalidRequest as S3 would."""
     if not etags:
         raise InvalidRequest("A multipart upload needs at least one part.")
@@ -193,9 +196,9 @@ def _checked(bodies: Mapping[int, bytes], etags: Mapping[int, str]) -> list[byte
     for number in numbers:
         if number not in bodies or _md5(bodies[number]) != etags[number].strip('"'):
             raise InvalidRequest(f"Part {number} was not uploaded, or its ETag differs.")
-        if number != numbers[-1] and len(bodies[number]) < PART_BYTES_MIN:
+        if number != numbers[-1] and len(bodies[number]) < part_bytes_min:
             raise InvalidRequest(
-                f"Part {number} has less than {PART_BYTES_MIN} bytes; only the last may."
+                f"Part {number} has less than {part_bytes_min} bytes; only the last may."
             )
     return [bodies[number] for number in numbers]
 

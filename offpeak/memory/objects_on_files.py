@@ -225,6 +225,7 @@ class FilesWriter:
 class FilesMultipart:
     def __init__(self, bucket: BucketOnFiles) -> None:
         self._bucket = bucket
+        self.part_bytes_min = PART_BYTES_MIN
 
     @property
     def open_ids(self) -> tuple[str, ...]:
@@ -307,9 +308,9 @@ class FilesMultipart:
             part = _STORED.decode(entry.read_bytes()) if entry.exists() else None
             if part is None or part.etag != etags[number].strip('"'):
                 raise InvalidRequest(f"Part {number} was not uploaded, or its ETag differs.")
-            if number != numbers[-1] and part.bytes < PART_BYTES_MIN:
+            if number != numbers[-1] and part.bytes < self.part_bytes_min:
                 raise InvalidRequest(
-                    f"Part {number} has less than {PART_BYTES_MIN} bytes; only the last may."
+                    f"Part {number} has less than {self.part_bytes_min} bytes; only the last may."
                 )
             found.append(part)
         return found

@@ -46,8 +46,12 @@ class Tables:
     def select(self, kind: type[T], wanted: Callable[[T], bool]) -> list[T]:
         """In the order of their keys."""
         with self.lock:
-            rows = sorted(self.rows.get(kind, {}).items(), key=itemgetter(0))
-        return [row for _, row in rows if isinstance(row, kind) and wanted(row)]
+            found = [
+                (key, row)
+                for key, row in self.rows.get(kind, {}).items()
+                if isinstance(row, kind) and wanted(row)
+            ]
+        return [row for _, row in sorted(found, key=itemgetter(0))]
 
 
 def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
@@ -215,9 +219,10 @@ class MemoryShards:
     def get(self, batch_id: str, run: int, number: int) -> Shard:
         return self._tables.find(Shard, batch_id, run, number)
 
-    def of_run(self, batch_id: str, run: int) -> Iterator[Shard]:
+    def of_run(self, batch_id: str, run: int, first: int = 0) -> Iterator[Shard]:
         yield from self._tables.select(
-            Shard, lambda shard: (shard.batch_id, shard.run) == (batch_id, run)
+            Shard,
+            lambda shard: (shard.batch_id, shard.run) == (batch_id, run) and shard.number >= first,
         )
 
     def open(self, pool: str, batch_id: str | None = None) -> Sequence[Shard]:

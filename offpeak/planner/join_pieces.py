@@ -33,13 +33,15 @@ Piece = tuple[Slice, ...]
 """One part. A single slice of `PART_BYTES_MIN` or more can be copied; anything else is gathered."""
 
 
-def join_pieces(sizes: Sequence[int]) -> Iterator[Piece]:
+def join_pieces(
+    sizes: Sequence[int], part_bytes_min: int = PART_BYTES_MIN, gather_bytes: int = GATHER_BYTES
+) -> Iterator[Piece]:
     """The parts that make up sources of these sizes in bytes, in order. None is empty.
 
-    Every part but the last has at least `PART_BYTES_MIN`; a gathered one stays under `GATHER_BYTES` and one small
+    Every part but the last has at least `part_bytes_min`; a gathered one stays under `gather_bytes` and one small
     source. Parts grow with the total, so that there are never more than `PARTS_MAX`.
     """
-    piece_bytes_min = max(PART_BYTES_MIN, -(-2 * sum(sizes) // PARTS_MAX))
+    piece_bytes_min = max(part_bytes_min, -(-2 * sum(sizes) // PARTS_MAX))
     gathered: list[Slice] = []
     gathered_bytes = 0
     for source, size in enumerate(sizes):
@@ -51,7 +53,7 @@ def join_pieces(sizes: Sequence[int]) -> Iterator[Piece]:
         if start:
             gathered.append(Slice(source, 0, start))
             gathered_bytes += start
-        if gathered and (start < size or gathered_bytes >= GATHER_BYTES):
+        if gathered and (start < size or gathered_bytes >= gather_bytes):
             yield tuple(gathered)
             gathered, gathered_bytes = [], 0
         for copied in _copies(source, start, size):

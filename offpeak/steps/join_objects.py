@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from offpeak.core.ports import PART_BYTES_MIN, Multipart, ObjectInfo, Reader, Writer
-from offpeak.planner.join_pieces import GATHER_BYTES, Piece, join_pieces
+from offpeak.planner.join_pieces import GATHER_BYTES, join_pieces
+from offpeak.wire.assembly import Extent
 
 PIECES_AT_ONCE = 4
 
@@ -54,40 +55,39 @@ def _put_pieces(
     reader: Reader,
     multipart: Multipart,
 ) -> dict[int, str]:
-    """ETags by part number. The largest output has thousands of pieces, and S3 takes a moment for each."""
-    pieces = enumerate(join_pieces([source.bytes for source in sources]), start=1)
-    with ThreadPoolExecutor(PIECES_AT_ONCE) as executor:
-        put = {
-            number: executor.submit(
-                _put_piece, piece, sources, target_key, multipart_id, number,
-                reader=reader, multipart=multipart,
+    pieces = [
+        [Extent(sources[each.source].key, each.start, each.stop) for each in piece]
+        for piece in join_pieces([source.bytes for source in sources])
+    ]
+    return put_parts(
+        pieces, target_key, multipart_id, 1, reader=reader, multipart=multipart,
+        at_once=PIECES_AT_ONCE,
+    )  # fmt: skip
+
+
+def put_parts(
+    pieces: Sequence[Sequence[Extent]], target_key: str, multipart_id: str, first_part: int, *,
+    reader: Reader, multipart: Multipart, at_once: int, part_bytes_min: int = PART_BYTES_MIN,
+) -> dict[int, str]:  # fmt: skip
+    """Each piece as a part, numbered from `first_part` on; ETags by number. The largest output has thousands of them,
+    and S3 takes a moment for each."""
+
+    def put(number: int, piece: Sequence[Extent]) -> str:
+        first = piece[0]
+        if len(piece) == 1 and first.bytes >= part_bytes_min:
+            return multipart.copy_part(
+                target_key, multipart_id, number, first.key, first.start, first.stop
             )
-            for number, piece in pieces
-        }  # fmt: skip
+        body = b"".join(reader.read(each.key, each.start, each.stop) for each in piece)
+        return multipart.put_part(target_key, multipart_id, number, body)
+
+    numbered = list(enumerate(pieces, first_part))
+    if at_once == 1:
+        return {number: put(number, piece) for number, piece in numbered}
+    with ThreadPoolExecutor(at_once) as executor:
+        begun = {number: executor.submit(put, number, piece) for number, piece in numbered}
         try:
-            return {number: piece.result() for number, piece in put.items()}
+            return {number: etag.result() for number, etag in begun.items()}
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise
-
-
-def _put_piece(
-    piece: Piece,
-    sources: Sequence[Source],
-    target_key: str,
-    multipart_id: str,
-    number: int,
-    *,
-    reader: Reader,
-    multipart: Multipart,
-) -> str:
-    first = piece[0]
-    if len(piece) == 1 and first.bytes >= PART_BYTES_MIN:
-        source = sources[first.source].key
-        return multipart.copy_part(
-            target_key, multipart_id, number, source, first.start, first.stop
-        )
-    body = b"".join(
-        reader.read(sources[slice_.source].key, slice_.start, slice_.stop) for slice_ in piece
-    )
-    return multipart.put_part(target_key, multipart_id, number, body)

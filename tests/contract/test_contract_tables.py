@@ -309,6 +309,8 @@ def test_shards_of_a_run_come_in_the_order_of_their_numbers(ports: Ports) -> Non
     shards = [rows.shard(batch_id, 1, number) for number in (11, 2, 100)]
     ports.changes.commit(*map(Add, shards), Add(rows.shard(batch_id, 10, 5)))
     assert [shard.number for shard in ports.shards.of_run(batch_id, 1)] == [2, 11, 100]
+    for first, found in ((3, [11, 100]), (11, [11, 100]), (101, [])):
+        assert [shard.number for shard in ports.shards.of_run(batch_id, 1, first)] == found
 
 
 def test_open_shards_are_found_by_pool_and_by_batch(ports: Ports) -> None:

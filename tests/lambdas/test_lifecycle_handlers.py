@@ -74,7 +74,8 @@ def test_a_batch_goes_through_all_of_them(functions: Functions) -> None:
     assert functions.call("complete_shard", records(*ended)) == {"batchItemFailures": []}
     assert TOKEN in ward.workflows.answers
     assert functions.call("close_batch", IDS) == {"harvest": []}
-    assert functions.call("finalize_batch", IDS) is None
+    ended = functions.call("finalize_batch", {**IDS, "in_chunks": True})
+    assert ended == {"next": "end", "chunks": []}
     assert functions.call("announce_batch", IDS) is None
     assert ward.batch.status is BatchStatus.COMPLETED
     assert [kind for kind, _ in ward.announcements.announced] == ["batch.completed"]

@@ -12,6 +12,7 @@ import inspect
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,9 @@ from offpeak.core.ports import Add
 from offpeak.core.pricing import Prices
 from offpeak.core.shard import ShardStatus
 from offpeak.planner.byte_ranges import workflow_input
+from offpeak.planner.cut_results import AssemblyLimits
 from offpeak.steps.announce_batch import announce_batch
+from offpeak.steps.assemble_results import assemble_results
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.close_batch import close_batch
 from offpeak.steps.complete_shard import complete_shard
@@ -71,10 +74,22 @@ CATALOGUE = Catalogue(
 )  # fmt: skip
 
 
+IN_CHUNKS = AssemblyLimits(
+    call_bytes_max=2_000, call_pieces_max=4, chunk_bytes=1_500, chunk_pieces=2, streams_max=3,
+    index_bytes=300, part_bytes=400, part_bytes_min=200, pieces_at_once=1,
+)  # fmt: skip
+"""So that the results of a few lines are put together in chunks, as those of millions are."""
+
+
 class Simulation(Interleaving):
-    def __init__(self, seed: int, faults: Faults) -> None:
+    """With `in_chunks`, results are put together in the way that large ones are."""
+
+    def __init__(self, seed: int, faults: Faults, *, in_chunks: bool = False) -> None:
         super().__init__(seed, faults)
         self.ports["catalogue"] = CATALOGUE
+        if in_chunks:
+            self.ports["assembly_limits"] = IN_CHUNKS
+            self.memory.multipart.part_bytes_min = IN_CHUNKS.part_bytes_min
         self.worker = SmallWorker(
             self.ports, self.random, lambda: self.happens(self.faults.lost / 4)
         )
@@ -183,7 +198,9 @@ class Simulation(Interleaving):
         if following != "announce":
             for chunk in self._state(close_batch, *ids):
                 self._state(harvest_shards, *ids, chunk.run, chunk.first, chunk.last)
-            self._state(finalize_batch, *ids)
+            while chunks := self._state(finalize_batch, *ids).chunks:
+                for each in chunks:
+                    self._state(assemble_results, *ids, *astuple(each))
         if payload.get("dropped"):
             self._state(deliver_drop, *ids)
         self._state(announce_batch, *ids)

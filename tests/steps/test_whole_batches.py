@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from offpeak.core.batch import Batch, BatchStatus
-from offpeak.core.layout import error_key, output_key
+from offpeak.core.layout import assembly_prefix, error_key, output_key
 from offpeak.wire.results import line_number
 from tests.steps.interleaving import CALM, STORM
 from tests.steps.simulation import Simulation, request
@@ -83,6 +83,20 @@ def test_bad_lines_are_merged_with_the_results_of_the_others() -> None:
     assert codes(found)["invalid_json_line"] == 5
 
 
+@pytest.mark.parametrize(("models", "level"), [(1, "parts"), (2, "sort")])
+def test_results_of_any_size_are_put_together_in_chunks(models: int, level: str) -> None:
+    """A file of one model is joined, one of two is merged: in as many calls as its size wants, each bounded."""
+    world = Simulation(8, CALM, in_chunks=True)
+    lines = [request(f"c{n}", ["red", "blue"][n % models]) for n in range(60)]
+    world.submit("batch_a", lines, window_seconds=86_400)
+    world.run(lambda: ended(world, "batch_a"))
+    world.end()
+    check(world, "batch_a", [f"c{n}" for n in range(60)])
+    assert world.memory.multipart.open_ids == ()
+    chunks = list(world.memory.reader.list(f"{assembly_prefix('batch_a', 'output')}{level}/"))
+    assert len(chunks) > 3
+
+
 def test_a_shard_that_kills_its_worker_each_time_ends_with_engine_errors_and_keeps_the_rest() -> (
     None
 ):
@@ -146,7 +160,7 @@ def test_a_batch_without_a_good_line_still_ends() -> None:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_in_any_storm_every_custom_id_comes_back_once_and_every_batch_ends(seed: int) -> None:
-    world = Simulation(seed, STORM)
+    world = Simulation(seed, STORM, in_chunks=seed % 2 == 1)
     choose = world.random
     custom_ids: dict[str, list[str | None]] = {}
     windows: dict[str, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import astuple
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from offpeak.core.ports import Add
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
 from offpeak.memory.memory import Memory
+from offpeak.steps.assemble_results import assemble_results
 from offpeak.steps.close_batch import close_batch
 from offpeak.steps.complete_shard import complete_shard
 from offpeak.steps.dispatch_shards import dispatch_shards
@@ -101,8 +103,19 @@ class Ward(Memory):
         assert TOKEN in self.workflows.answers
         for chunk in self.call(close_batch, ACCOUNT, BATCH):
             self.call(harvest_shards, ACCOUNT, BATCH, chunk.run, chunk.first, chunk.last)
-        self.call(finalize_batch, ACCOUNT, BATCH)
+        finalize(self, ACCOUNT, BATCH)
         return self.batch
+
+
+def finalize(world: Memory, account_id: str, batch_id: str) -> int:
+    """As the state machine does: until nothing is left to be assembled. How often chunks were to be."""
+    rounds = 0
+    while chunks := call_step(world, finalize_batch, account_id, batch_id).chunks:
+        rounds += 1
+        for chunk in chunks:
+            place = astuple(chunk)
+            call_step(world, assemble_results, account_id, batch_id, *place)
+    return rounds
 
 
 def notice(

@@ -12,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
-from lambdas.api.exxa.requests import JSON, RequestRoutes, render_result
+from lambdas.api.exxa.requests import RequestRoutes, render_result
 from lambdas.api.ports import Ports
 from offpeak.core.errors import NotFound
 from offpeak.core.group import Group
@@ -25,7 +25,6 @@ from offpeak.wire.exxa.answers import (
     GroupObject,
     GroupStatusObject,
     RequestStatusObject,
-    ResultObject,
 )
 from offpeak.wire.exxa.bodies import CreateGroupBody, ExtendGroupBody
 from offpeak.wire.exxa.objects import render_group, render_group_status
@@ -52,11 +51,6 @@ class GroupRoutes:
                 "GET", "/v1/batches/<batch_id>/status", self.status,
                 summary="Show the status of a batch of requests, or of a request.",
                 gives=GroupStatusObject | RequestStatusObject, **exxa,
-            ),
-            Route(
-                "GET", "/v1/batches/<batch_id>/results", self.results,
-                summary="Read the results of a batch of requests, one a line, or of a request.",
-                gives={JSON: ResultObject, JSON_LINES: str}, redirects=True, **exxa,
             ),
         )  # fmt: skip
 

@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
-from lambdas.api.exxa.groups import GroupRoutes
+from lambdas.api.exxa.groups import JSON_LINES, GroupRoutes
+from lambdas.api.exxa.requests import JSON
 from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
 from offpeak.core.batch import Batch
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.create_batch import NewBatch, create_batch
+from offpeak.steps.read_partial_results import read_partial_results
 from offpeak.steps.show_batch import show_batch
-from offpeak.wire.exxa.answers import GroupObject, RequestObject
+from offpeak.wire.exxa.answers import GroupObject, RequestObject, ResultObject
 from offpeak.wire.exxa.bodies import CreateGroupBody
-from offpeak.wire.openai.answers import BatchesQuery, BatchList, BatchObject
+from offpeak.wire.openai.answers import BatchesQuery, BatchList, BatchObject, ResultsQuery
 from offpeak.wire.openai.bodies import CreateBatchBody, parse_json
-from offpeak.wire.openai.listing import parse_listing, render_list
+from offpeak.wire.openai.listing import parse_kind, parse_listing, render_list
 from offpeak.wire.openai.objects import render_batch
 
 PAGE_BATCHES = 20
@@ -66,6 +68,16 @@ class BatchRoutes:
                 summary="Cancel a batch; what was done is kept.",
                 gives=BatchObject | GroupObject | RequestObject,
                 accents=("OpenAI", "EXXA"),
+            ),
+            Route(
+                "GET",
+                "/v1/batches/<batch_id>/results",
+                self.results,
+                summary="Read a batch's finished lines, also while it runs; or results of requests.",
+                query=ResultsQuery,
+                gives={JSON: ResultObject, JSON_LINES: str},
+                accents=("Offpeak", "EXXA"),
+                redirects=True,
             ),
         )
 
@@ -125,6 +137,36 @@ class BatchRoutes:
             dispatches=ports.dispatches,
         )
         return json_response(self._render(batch))
+
+    def results(self, call: Call, batch_id: str) -> Response[str]:
+        if self._groups.takes_id(batch_id):
+            return self._groups.results(call, batch_id)
+        ports = self._ports
+        page = read_partial_results(
+            call.account.id,
+            batch_id,
+            after=call.query.get("after"),
+            kind=parse_kind(call.query),
+            clock=ports.clock,
+            reader=ports.reader,
+            files=ports.files,
+            batches=ports.batches,
+            runs=ports.runs,
+            shards=ports.shards,
+        )
+        headers = {
+            "X-Batch-Status": str(page.status),
+            "X-Incomplete": "true" if page.incomplete else "false",
+            "X-Has-More": "true" if page.has_more else "false",
+            "X-After": page.after,
+            "Cache-Control": "no-store",
+        }
+        return Response(
+            status_code=200,
+            content_type=JSON_LINES,
+            body=page.lines.decode("ascii"),
+            headers={**headers},
+        )
 
     def _render(self, batch: Batch) -> BatchObject:
         ports = self._ports

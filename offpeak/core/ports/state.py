@@ -137,8 +137,8 @@ class Runs(Protocol):
 
 class Shards(Protocol):
     def get(self, batch_id: str, run: int, number: int) -> Shard: ...
-    def of_run(self, batch_id: str, run: int) -> Iterator[Shard]:
-        """All its rows, in the order of their numbers. Strongly consistent."""
+    def of_run(self, batch_id: str, run: int, first: int = 0) -> Iterator[Shard]:
+        """Its rows from number `first` on, in the order of their numbers. Strongly consistent."""
         ...
 
     def open(self, pool: str, batch_id: str | None = None) -> Sequence[Shard]:

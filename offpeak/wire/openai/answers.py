@@ -215,6 +215,14 @@ class FilesQuery(TypedDict, total=False):
     purpose: str
 
 
+class ResultsQuery(TypedDict, total=False):
+    """`after` is the `X-After` of the last page, and asks for what has been finished since; `kind` leaves the lines of
+    the other kind out."""
+
+    after: str
+    kind: Literal["output", "error"]
+
+
 class BatchesQuery(TypedDict, total=False):
     """`after` is the id that the last page ended with."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from offpeak.core.errors import InvalidRequest
 
@@ -38,6 +38,19 @@ def parse_listing(query: Mapping[str, str], *, limit_default: int, limit_max: in
         ascending=order == "asc",
         purpose=query.get("purpose") or None,
     )
+
+
+def parse_kind(query: Mapping[str, str]) -> Literal["output", "error"] | None:
+    """Which result lines are asked for; None is both. Raises InvalidRequest."""
+    match query.get("kind") or None:
+        case None:
+            return None
+        case "output":
+            return "output"
+        case "error":
+            return "error"
+        case _:
+            raise _invalid("kind", "Expected 'output' or 'error'")
 
 
 def render_list(objects: Iterable[Mapping[str, Any]], has_more: bool) -> str:
