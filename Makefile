@@ -47,8 +47,8 @@ api-table: setup ## the table of routes in docs/api.md anew, from the routes
 bench-small-batch: setup ## how long a batch of 10 lines takes with the echo engine; the last line is JSON
 	@$(BIN)/python -m benchmarks.small_batch
 
-bench-scale: setup ## a file of LINES=5000000 lines of 2 kB from upload to joined output, checked; MODE=cloud LINES=500000; the last line is JSON
-	@$(BIN)/python -m benchmarks.scale --lines '$(or $(LINES),5000000)' --mode '$(or $(MODE),files)'
+bench-scale: setup ## a file of LINES=5000000 lines of 2 kB from upload to joined output, checked; MODE=cloud LINES=500000, SHARED=1; the last line is JSON
+	@$(BIN)/python -m benchmarks.scale --lines '$(or $(LINES),5000000)' --mode '$(or $(MODE),files)' $(if $(SHARED),--shared)
 
 snapshots: setup ## the templates of every stage anew, for the reviewer's diff; and what an idle stage costs
 	$(BIN)/python -m tests.infra.snapshots

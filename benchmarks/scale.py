@@ -2,6 +2,7 @@
 
     make bench-scale LINES=5000000              through the real steps and worker, over an object store on files
     make bench-scale LINES=500000 MODE=cloud    through the local cloud: HTTP, functions, state machine, queues
+    make bench-scale LINES=500000 SHARED=1      its documents asked about again and again, scattered: it is reordered
 
 The input has 2 kB a line, in all 2 GB a million. With MODE=files rows are in memory, as `tests/steps` have them; two
 processes work beside the one that has the rows, on validation first and then as two instances of the pool, each the
@@ -81,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--lines", type=int, default=5_000_000)
     parser.add_argument("--mode", choices=("files", "cloud"), default="files")
+    parser.add_argument("--shared", action="store_true")
     asked = parser.parse_args()
     stages = Stages()
     print(
@@ -89,7 +91,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory(prefix="offpeak-scale-") as folder:
         mode = import_module(f"benchmarks.scale_{asked.mode}")  # each imports much
-        given, output, errors = mode.run(asked.lines, Path(folder), stages)
+        given, output, errors = mode.run(asked.lines, Path(folder), stages, shared=asked.shared)
         size = given.stat().st_size
         with stages.stage("check"):
             found = verify(given, output, errors)

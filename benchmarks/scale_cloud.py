@@ -24,7 +24,7 @@ MIB = 1 << 20
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
-def run(lines: int, folder: Path, stages: Any) -> tuple[Path, Path, Path | None]:
+def run(lines: int, folder: Path, stages: Any, *, shared: bool) -> tuple[Path, Path, Path | None]:
     """The input's, the output's and the error file's paths."""
     given, output = folder / "input.jsonl", folder / "output.jsonl"
     # Whoever stops this stops the cloud's processes, too.
@@ -34,7 +34,7 @@ def run(lines: int, folder: Path, stages: Any) -> tuple[Path, Path, Path | None]
     ):
         cloud.wait_for_workers()
         with given.open("wb") as file:
-            for part in in_parts(input_blocks(lines, cloud.model), 64 * MIB):
+            for part in in_parts(input_blocks(lines, cloud.model, shared=shared), 64 * MIB):
                 file.write(part)
         if given.stat().st_size != lines * LINE_BYTES:
             raise SystemExit(f"{given} has {given.stat().st_size:,} bytes.")

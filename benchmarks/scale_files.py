@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.managers import BaseManager
@@ -42,6 +42,7 @@ from offpeak.steps.finalize_batch import finalize_batch
 from offpeak.steps.harvest_shards import harvest_shards
 from offpeak.steps.plan_shards import plan_shards
 from offpeak.steps.release_runs import release_runs
+from offpeak.steps.reorder_shards import reorder_shards
 from offpeak.steps.validate_range import validate_range
 from offpeak.wire.invocation import decode_order, encode_report
 from offpeak.wire.notices import InvocationNotice
@@ -93,7 +94,7 @@ class Place:
 
 
 def child(place: Place, asked: Queue[Any], done: Queue[Any]) -> None:
-    """Takes what is asked until it is None: ranges to validate, orders to work, chunks to assemble."""
+    """Takes what is asked until it is None: shards to work, or what a function of `FUNCTIONS` is given."""
     multiprocessing.current_process().authkey = place.authkey
     client: Any = RowsClient(place.address, place.authkey)
     client.connect()
@@ -133,11 +134,8 @@ async def _do(world: Any, instance: Instance, ask: tuple[Any, ...], done: Queue[
             order = decode_order(given[0])
             report = await instance.work(order)
             done.put((kind, report))
-        elif kind == "validate":
-            await asyncio.to_thread(_validate, world, *given)
-            done.put((kind, None))
         else:
-            await asyncio.to_thread(_assemble, world, *given)
+            await asyncio.to_thread(FUNCTIONS[kind], world, *given)
             done.put((kind, None))
     except BaseException as error:
         done.put(("failed", f"{kind}: {error!r}"))
@@ -156,6 +154,20 @@ def _assemble(world: Any, batch_id: str, chunk: dict[str, Any]) -> None:
         ACCOUNT, batch_id, **chunk, batches=world.batches, reader=world.reader,
         writer=world.writer, multipart=world.multipart, assembly_limits=LIMITS,
     )  # fmt: skip
+
+
+def _reorder(world: Any, batch_id: str, run: int, chunk: int) -> None:
+    reorder_shards(
+        ACCOUNT, batch_id, run, chunk, batches=world.batches, reader=world.reader,
+        writer=world.writer, multipart=world.multipart,
+    )  # fmt: skip
+
+
+FUNCTIONS: Mapping[str, Callable[..., None]] = {
+    "validate": _validate,
+    "reorder": _reorder,
+    "assemble": _assemble,
+}
 
 
 # ── the parent ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,11 +234,11 @@ class Plane:
         for _ in given:
             self.answer()
 
-    def upload(self, lines: int) -> str:
+    def upload(self, lines: int, *, shared: bool) -> str:
         """As a client does: the file is begun, its parts are put at their URLs, and it is completed. Its id."""
         new = NewFile(filename="scale.jsonl", purpose="batch", expires_after=None)
         begun = self.call(begin_file, self.account, new, lines * LINE_BYTES, idempotency_key=None)
-        parts = in_parts(input_blocks(lines, MODEL.id), begun.part_bytes)
+        parts = in_parts(input_blocks(lines, MODEL.id, shared=shared), begun.part_bytes)
         etags = {
             number: self.world.presigner.put(url, part)
             for number, (url, part) in enumerate(zip(begun.part_urls, parts, strict=True), 1)
@@ -283,12 +295,12 @@ def _given(port: Any) -> Callable[[], Any]:
     return lambda: port
 
 
-def run(lines: int, folder: Path, stages: Any) -> tuple[Path, Path, Path | None]:
+def run(lines: int, folder: Path, stages: Any, *, shared: bool) -> tuple[Path, Path, Path | None]:
     """The input's, the output's and the error file's paths."""
     plane = Plane(folder)
     with plane.children():
         with stages.stage("upload"):
-            file_id = plane.upload(lines)
+            file_id = plane.upload(lines, shared=shared)
         with stages.stage("create"):
             batch = plane.create(file_id)
         started = plane.world.workflows.started[batch.id]
@@ -296,9 +308,15 @@ def run(lines: int, folder: Path, stages: Any) -> tuple[Path, Path, Path | None]
             ranges = [(batch.id, *each.values()) for each in started["ranges"]]
             plane.spread("validate", ranges)
         with stages.stage("plan"):
-            following = plane.call(plan_shards, ACCOUNT, batch.id, len(ranges))
-        if following != "run":
-            raise SystemExit(f"The plan of {batch.id} leads to {following}.")
+            planned = plane.call(plan_shards, ACCOUNT, batch.id, len(ranges))
+        if planned.next == "reorder":
+            with stages.stage("reorder"):
+                chunks = [(batch.id, each.run, each.chunk) for each in planned.chunks]
+                plane.spread("reorder", chunks)
+            with stages.stage("plan_reordered"):
+                planned = plane.call(plan_shards, ACCOUNT, batch.id, len(ranges), True)
+        if planned.next != "run":
+            raise SystemExit(f"The plan of {batch.id} leads to {planned}.")
         with stages.stage("run"):
             plane.work(batch, lines)
         with stages.stage("close"):

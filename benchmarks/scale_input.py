@@ -11,31 +11,33 @@ WORDS = (
     "a batch of requests waits for the night and is answered before the morning comes with the wind",
     "while turbines turn and nobody looks at the price of power which falls as the city sleeps",
 )
-QUESTION = "Question %09d: who waits, for what, and until when?"
+QUESTION = b"Question %09d: who waits, for what, and until when?"
 BLOCK_LINES = 4_096
 
 
-def input_blocks(lines: int, model: str, first: int = 0) -> Iterator[bytes]:
-    """Lines of `LINE_BYTES` each, their newlines included, in blocks of some MB."""
-    head = b'{"custom_id":"line-%09d","method":"POST","url":"/v1/chat/completions","body":{"model":"%b",'
-    rest = b'"messages":[{"role":"system","content":"%b"},{"role":"user","content":"%b"}]}}\n'
+def input_blocks(
+    lines: int, model: str, *, first: int = 0, shared: bool = False
+) -> Iterator[bytes]:
+    """Lines of `LINE_BYTES` each, their newlines included, in blocks of some MB. With `shared`, each of `DOCUMENTS`
+    documents is asked many questions, all over the file: what pays to be reordered. Else each line has its own."""
+    head = (
+        b'{"custom_id":"line-%09d","method":"POST","url":"/v1/chat/completions","body":{"model":"%b",'
+        b'"messages":[{"role":"system","content":"Document %09d: %b"},{"role":"user","content":"%b"}]}}\n'
+    )
     name = model.encode()
-    fixed = len(head % (0, name)) + len(rest % (b"", (QUESTION % 0).encode()))
+    room = LINE_BYTES - len(head % (0, name, 0, b"", QUESTION % 0))
     rng = random.Random(11)
     words = " ".join(WORDS).split()
-    middles = []
-    for _ in range(DOCUMENTS):
-        document = " ".join(rng.choices(words, k=LINE_BYTES // 2)).encode()
-        before, after = (
-            rest % (document[: LINE_BYTES - fixed].ljust(LINE_BYTES - fixed), b"\0")
-        ).split(b"\0")
-        middles.append((before + b"Question ", after))
-    tail = QUESTION.partition(" %09d")[2].encode()
+    documents = [
+        " ".join(rng.choices(words, k=room)).encode()[:room].ljust(room) for _ in range(DOCUMENTS)
+    ]
     for start in range(first, first + lines, BLOCK_LINES):
         block = []
         for number in range(start, min(start + BLOCK_LINES, first + lines)):
-            before, after = middles[number % DOCUMENTS]
-            block.append(head % (number, name) + before + b"%09d" % number + tail + after)
+            document = number % DOCUMENTS
+            title = document if shared else number
+            question = QUESTION % number
+            block.append(head % (number, name, title, documents[document], question))
         yield b"".join(block)
 
 

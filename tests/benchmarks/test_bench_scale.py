@@ -16,9 +16,14 @@ from benchmarks.scale_input import LINE_BYTES, in_parts, input_blocks
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_small_file_goes_all_the_way_and_nothing_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("more", "stages"), [([], set()), (["--shared"], {"reorder", "plan_reordered"})]
+)
+def test_a_small_file_goes_all_the_way_and_nothing_is_lost(
+    more: list[str], stages: set[str]
+) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scale", "--lines", "3000"],
+        [sys.executable, "-m", "benchmarks.scale", "--lines", "5000", *more],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -26,10 +31,10 @@ def test_a_small_file_goes_all_the_way_and_nothing_is_lost() -> None:
     assert set(figures) == {
         "lines", "bytes", "seconds", "lost", "duplicated", "out_of_order", "peak_rss_mb",
     }  # fmt: skip
-    assert (figures["lines"], figures["bytes"]) == (3_000, 6_000_000)
+    assert (figures["lines"], figures["bytes"]) == (5_000, 10_000_000)
     assert figures["lost"] == figures["duplicated"] == figures["out_of_order"] == 0
     assert set(figures["seconds"]) == {
-        "upload", "create", "validate", "plan", "run", "close", "finalize", "announce", "check",
+        "upload", "create", "validate", "plan", "run", "close", "finalize", "announce", "check", *stages,
     }  # fmt: skip
 
 
