@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest snapshots lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-worker snapshots lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -109,6 +109,10 @@ $(NODE_MODULES)/.package-lock.json: tests/e2e/node/package-lock.json
 	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || { echo "Offpeak needs Node 20 or later."; exit 1; }
 	@npm ci --prefix tests/e2e/node --no-audit --no-fund --loglevel=error
 	@touch $@
+
+bench-worker: setup setup-vllm ## the worker against vLLM's own batch runner: CASES=a,b,c,d,e REQUESTS=… PAIRS=…; the last line is JSON
+	@$(BIN)/python -m benchmarks.worker $(if $(CASES),--cases '$(CASES)') $(if $(REQUESTS),--requests '$(REQUESTS)') \
+		$(if $(PAIRS),--pairs '$(PAIRS)')
 
 bench-requests: setup ## what a stand-alone request costs, in writes and reads; the last line is JSON
 	@$(BIN)/python -m benchmarks.requests

@@ -1,10 +1,11 @@
 """Generates a small causal language model with random weights: its words are noise, everything else is real.
 
-    python -m offpeak.local.tiny_model DIR [--size tiny|small]
+    python -m offpeak.local.tiny_model DIR [--size tiny|small|large]
 
 Runs in vLLM's venv (needs tokenizers, transformers, torch). The same size gives the same weights and vocabulary on the
 same interpreter. `tiny` (hidden 128, 2 layers) is for trying and testing; `small` (hidden 512, 4 layers) has a prefill
-that costs something, for benchmarks. As an embedding model, serve either with `--runner pooling --convert embed`.
+that costs something, for benchmarks; `large` (hidden 2,048, 20 layers: 1.0 B parameters) is for benchmarks on a GPU.
+As an embedding model, serve any with `--runner pooling --convert embed`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Size:
     heads: int
 
 
-SIZES = {"tiny": Size(128, 2, 4), "small": Size(512, 4, 8)}
+SIZES = {"tiny": Size(128, 2, 4), "small": Size(512, 4, 8), "large": Size(2_048, 20, 16)}
 
 
 def generate(folder: Path, size: Size) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -119,8 +120,14 @@ class VllmEngine:
             self._llm.shutdown(timeout=_SHUTDOWN_SECONDS)
 
     def stats(self) -> Mapping[str, int]:
-        """Steps, prompt and generated tokens, prefix-cache queries and hits in tokens, finished requests."""
+        """Steps, prompt and generated tokens, prefix-cache queries and hits in tokens, finished requests; milliseconds
+        that these waited in vLLM's queue, and that sequences ran, each for itself (`running_ms`)."""
         return dict(self._counters)
+
+    @property
+    def client(self) -> AsyncLLM:
+        """vLLM's engine itself, for benchmarks that give it requests past this class."""
+        return self._started
 
     @property
     def _started(self) -> AsyncLLM:
@@ -196,10 +203,14 @@ def _arguments(model_path: str, served_name: str, engine_args: Mapping[str, Any]
 
 def _counting_into(counters: Counter[str]) -> Callable[[Any, int], StatLoggerBase]:
     class Counting(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
-        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None: ...
+        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+            self._running, self._since = 0, time.monotonic()
 
         def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
             if scheduler_stats is not None:
+                now = time.monotonic()
+                counters["running_ms"] += round(self._running * (now - self._since) * 1_000)
+                self._running, self._since = scheduler_stats.num_running_reqs, now
                 counters["steps"] += 1
                 counters["cache_queries"] += scheduler_stats.prefix_cache_stats.queries
                 counters["cache_hits"] += scheduler_stats.prefix_cache_stats.hits
@@ -210,6 +221,9 @@ def _counting_into(counters: Counter[str]) -> Callable[[Any, int], StatLoggerBas
                 counters["prompt_tokens"] += iteration_stats.num_prompt_tokens
                 counters["generated_tokens"] += iteration_stats.num_generation_tokens
                 counters["finished_requests"] += len(iteration_stats.finished_requests)
+                counters["queued_ms"] += round(
+                    1_000 * sum(each.queued_time for each in iteration_stats.finished_requests)
+                )
 
         def log_engine_initialized(self) -> None: ...
 
