@@ -39,6 +39,7 @@ def complete(body: str) -> None:
         batches=aws.batches, runs=aws.runs, shards=aws.shards, changes=aws.changes,
         workflows=aws.workflows, dispatches=aws.dispatches, requests=aws.requests,
         group_checks=aws.group_checks, callbacks=aws.callbacks, ledger=aws.ledger,
+        work_metrics=aws.work_metrics,
     )  # fmt: skip
     status = moved.status if moved else "unchanged"
     logger.info("noticed", extra={**asdict(notice), "status": status})

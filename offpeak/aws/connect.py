@@ -38,6 +38,7 @@ from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
 from offpeak.aws.table import Table
 from offpeak.aws.webhooks import DynamoWebhooks, ManagedSecrets
+from offpeak.aws.work_metrics import LoggedMetrics
 from offpeak.aws.workflows import StepFunctions
 from offpeak.core.catalogue import Catalogue, parse_catalogue
 from offpeak.core.destination import Reach
@@ -184,6 +185,10 @@ class Aws:
                 return client.get_secret_value(SecretId=name)["SecretString"].strip()
             except client.exceptions.ResourceNotFoundException:
                 raise NotFound(f"There is no secret {name}.") from None
+
+    @cached_property
+    def work_metrics(self) -> LoggedMetrics:
+        return LoggedMetrics(self._setting("OFFPEAK_STAGE"))
 
     @cached_property
     def metrics(self) -> CloudWatchMetrics:

@@ -46,6 +46,27 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardWork:
+    """What one attempt took of the engine, as the engine counted it. `usage` is of the lines that it answered itself,
+    those with errors too.
+
+    `tokens_per_second` are prompt and completion tokens over the attempt's time. `cache_hit_rate` is the share of
+    prompt tokens that came from the prefix cache. Seconds: from the claim to the first line admitted (`load_seconds`),
+    from the last line admitted to the last result (`drain_seconds`). Of the engine as a whole, whatever else was on it
+    meanwhile: `occupancy`, running sequences over those it can run, and `queued_seconds`, how long a request of those
+    that ended waited in its queue; None where it doesn't say.
+    """
+
+    usage: Usage = Usage()
+    tokens_per_second: float = 0.0
+    cache_hit_rate: float = 0.0
+    load_seconds: float = 0.0
+    drain_seconds: float = 0.0
+    occupancy: float | None = None
+    queued_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardReport:
     """How an attempt ended. `resumed_lines` were finished by earlier attempts; `seconds` is how long this one took."""
 
@@ -61,3 +82,4 @@ class ShardReport:
     errors: ResultObject | None = None
     resumed_lines: int = 0
     seconds: float = 0.0
+    work: ShardWork = ShardWork()

@@ -27,6 +27,7 @@ from offpeak.core.ports import (
     Runs,
     Shards,
     Workflows,
+    WorkMetrics,
 )
 from offpeak.core.run import Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
@@ -45,7 +46,7 @@ def complete_shard(
     notice: InvocationNotice, *, clock: Clock, catalogue: Catalogue, reader: Reader,
     accounts: Accounts, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
     workflows: Workflows, dispatches: Dispatches, requests: Requests, group_checks: GroupChecks,
-    callbacks: Callbacks, ledger: Ledger,
+    callbacks: Callbacks, ledger: Ledger, work_metrics: WorkMetrics | None = None,
 ) -> Shard | None:  # fmt: skip
     """The shard as it was moved, or None when the notice changed nothing."""
     try:
@@ -62,6 +63,8 @@ def complete_shard(
             lambda shard, run: _move(notice, report, shard, run, now, catalogue),
             runs=runs, shards=shards, changes=changes,
         )  # fmt: skip
+        if moved is not None and report is not None and work_metrics is not None:
+            work_metrics.publish_work(found.pool, now, report.work)
     dispatches.ask(found.pool)
     if is_gathering(found.batch_id):
         # Before the ending is checked: finalising routes what nobody has, and two at once do the work twice.

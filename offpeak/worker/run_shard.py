@@ -27,6 +27,7 @@ from offpeak.worker.engine import Engine, EngineDead
 from offpeak.worker.images import Images
 from offpeak.worker.lease import Lease
 from offpeak.worker.line_tokens import LineTokens
+from offpeak.worker.meter import Meter
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.settings import WorkerSettings
 from offpeak.worker.shard_lines import ShardLines
@@ -52,7 +53,6 @@ class ShardRun:
         tokens: LineTokens, ports: WorkerPorts, settings: WorkerSettings,
     ) -> None:  # fmt: skip
         self._order = order
-        self._engine = engine
         self._ports = ports
         self._settings = settings
         self._call = settings.port_calls
@@ -69,6 +69,7 @@ class ShardRun:
         self._flushing = asyncio.Lock()
         self._halt: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
         self._resumed = 0
+        self._meter = Meter(engine, asyncio.get_running_loop().time())
         self._started = asyncio.get_running_loop().time()
 
     @property
@@ -198,6 +199,10 @@ class ShardRun:
             number=order.number, attempt=order.attempt, outcome=outcome,
             counts=self._checkpoints.counts, usage=self._checkpoints.usage,
             resumed_lines=self._resumed, seconds=round(self._seconds(), 3),
+            work=self._meter.read(
+                asyncio.get_running_loop().time(), self._lines.worked,
+                self._lines.first_admitted_at, self._lines.last_admitted_at,
+            ),
         )  # fmt: skip
 
     @property

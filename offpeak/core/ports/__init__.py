@@ -22,7 +22,7 @@ from offpeak.core.ports.effects import (
     Workflows,
 )
 from offpeak.core.ports.ledger import Ledger
-from offpeak.core.ports.metrics import Metrics, PoolMeasure
+from offpeak.core.ports.metrics import Metrics, PoolMeasure, WorkMetrics
 from offpeak.core.ports.objects import (
     PART_BYTES_MAX,
     PART_BYTES_MIN,
@@ -110,6 +110,7 @@ __all__ = [
     "Shards",
     "Verdict",
     "Webhooks",
+    "WorkMetrics",
     "Workflows",
     "Writer",
 ]

@@ -15,12 +15,21 @@ Four metrics a pool, under the dimensions `Stage` and `Pool`, one datum each a m
 The last three are published only while `WaitingShards` is over zero (and `LeastSlackSeconds` while a run has a deadline
 to miss), so that an idle pool costs one metric. No datum of theirs means that nothing waits. No datum of
 `WaitingShards` means that nobody measured: a pool must not shrink on it.
+
+What workers took of their engines, an attempt each, at its end: no datum while nothing runs.
+
+    PromptTokens CachedTokens CompletionTokens ReasoningTokens    tokens, to be summed
+    TokensPerSecond                                               prompt and completion tokens, over the attempt's time
+    CacheHitRate Occupancy                                        shares from 0 to 1
+    LoadSeconds QueuedSeconds DrainSeconds                        see `core/invocation.ShardWork`
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
+
+from offpeak.core.invocation import ShardWork
 
 NAMESPACE = "Offpeak"
 STAGE_DIMENSION, POOL_DIMENSION = "Stage", "Pool"
@@ -61,4 +70,23 @@ class PoolMeasure:
 class Metrics(Protocol):
     def publish(self, *measures: PoolMeasure) -> None:
         """Each measure's values. Publishing a measure twice does no harm as long as a reader takes maxima."""
+        ...
+
+
+def values_of(work: ShardWork) -> dict[str, float]:
+    """What is published of an attempt, by the metric's name."""
+    measured = {
+        "PromptTokens": work.usage.input_tokens, "CachedTokens": work.usage.cached_tokens,
+        "CompletionTokens": work.usage.output_tokens,
+        "ReasoningTokens": work.usage.reasoning_tokens,
+        "TokensPerSecond": work.tokens_per_second, "CacheHitRate": work.cache_hit_rate,
+        "Occupancy": work.occupancy, "LoadSeconds": work.load_seconds,
+        "QueuedSeconds": work.queued_seconds, "DrainSeconds": work.drain_seconds,
+    }  # fmt: skip
+    return {name: value for name, value in measured.items() if value is not None}
+
+
+class WorkMetrics(Protocol):
+    def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
+        """Each value once. `measured_at` is in seconds since the epoch."""
         ...

@@ -203,7 +203,7 @@ def _arguments(model_path: str, served_name: str, engine_args: Mapping[str, Any]
 
 def _counting_into(counters: Counter[str]) -> Callable[[Any, int], StatLoggerBase]:
     class Counting(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
-        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+        def __init__(self, *_: Any, **__: Any) -> None:
             self._running, self._since = 0, time.monotonic()
 
         def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
