@@ -4,8 +4,8 @@ Between accounts: fair shares. An account's share of the slots goes by its weigh
 others (`fair_shares`); one with a late run counts four times its weight. Slots are what is shared, not shards: whose
 shards take longer gets fewer of them. A free slot goes to
 
-    1. whoever holds fewer than the whole slots of its share, the one that lacks most of them first
-    2. whoever holds fewer than its share, by lot: the chance is the fraction of a slot that it lacks
+    1. whoever lacks whole slots of its share, by lot: the chance goes by how many it lacks
+    2. whoever lacks a part of a slot, by lot: the chance goes by the part
     3. whoever has work, so that no slot stays empty
 
 The lot is what makes shares hold over time and not just in flight, where accounts are more than slots: with one slot
@@ -129,7 +129,7 @@ class _Contender:
         """Lower comes first."""
         lacks = self._share - self._in_flight
         if lacks >= 1 - _ROUNDING:
-            return 1, -lacks, self._account_id
+            return 1, self._lot / lacks, self._account_id
         if lacks > _ROUNDING:
             return 2, self._lot / lacks, self._account_id
         return 3, (self._in_flight + 1) / self._weight, self._account_id

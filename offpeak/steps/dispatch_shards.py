@@ -73,7 +73,7 @@ def dispatch_shards(
         chosen = choose_runs(
             waiting, in_flight=slots.held, slots=slots.ordinary, express_slots=slots.express,
             weights=remembered.of(_contending(waiting, slots), now=now, accounts=accounts),
-            shards_at_once=model.in_flight_max, seed=f"{pool} {now} {slots.filled}",
+            shards_at_once=model.ordinary_in_flight_max, seed=f"{pool} {now} {slots.filled}",
         )  # fmt: skip
         for run in chosen:
             dispatcher.dispatch_next(run)

@@ -32,7 +32,9 @@ def mark_late_runs(
     shard_seconds = measured_shard_seconds(run for run in timed if run is not None)
     marked = 0
     for run in waiting:
-        late = is_late(run, now, shards_at_once=model.in_flight_max, shard_seconds=shard_seconds)
+        late = is_late(
+            run, now, shards_at_once=model.ordinary_in_flight_max, shard_seconds=shard_seconds
+        )
         if late != (run.tier is Tier.LATE):
             marked += _mark(run, late, runs, changes)
     return marked
