@@ -157,6 +157,41 @@ def test_lines_are_admitted_in_input_order_of_the_older_shard_first() -> None:
     assert engine.asked.index("older 7") < engine.asked.index("younger 7")
 
 
+def test_an_express_shard_s_lines_go_before_those_of_an_older_shard() -> None:
+    """The engine's only place is held until the express shard's line waits for it, behind a hundred others."""
+    held = asyncio.Event()
+
+    class Holding(Recording):
+        async def run(
+            self, endpoint: str, body: Mapping[str, Any], *, priority: int
+        ) -> EngineAnswer:
+            self.asked.append(body["messages"][-1]["content"])
+            await held.wait()
+            return await self._echo.run(endpoint, body, priority=priority)
+
+    engine = Holding(window=1)
+    older = World.of(*(f"older {n}" for n in range(100)))
+    express = World.of("express 0", "express 1", memory=older.memory, number=1)
+    order = replace(express.order, express=True)
+
+    async def both() -> None:
+        instance = older.instance(engine)
+        await instance.start()
+        first = asyncio.create_task(instance.work(older.order))
+        await until(lambda: len(engine.asked) == 1)
+        second = asyncio.create_task(instance.work(order))
+        window = instance._window
+        assert window is not None
+        await until(lambda: any(age < 0 for age, *_ in window._waiting))
+        held.set()
+        reports = [await first, await second]
+        await instance.close()
+        assert [each.outcome for each in reports] == [Outcome.DONE, Outcome.DONE]
+
+    asyncio.run(both())
+    assert engine.asked[:2] == ["older 0", "express 0"]
+
+
 def test_a_stale_attempt_changes_nothing() -> None:
     world = World.of("one", "two")
     newer = world.dispatch_again()
