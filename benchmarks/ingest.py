@@ -51,8 +51,6 @@ MODEL = Model(
     endpoints=("/v1/chat/completions",),
 )  # fmt: skip
 CATALOGUE = Catalogue((MODEL,))
-NEVER = 2.0
-"""No order gains so much: rewriting lines is measured by bench-reorder."""
 PRELOADED = ["offpeak.aws.connect", "offpeak.memory.memory", "offpeak.steps.plan_shards"]
 PROSE = (
     r"A batch of requests waits for the night: summarise the following document in three sentences, please, and list "
@@ -107,16 +105,19 @@ def prose(rng: random.Random, size: int, number: int = 0) -> bytes:
 
 
 def large_lines(lines: int) -> Iterator[bytes]:
-    """Lines of `LINE_BYTES`, newlines included, out of some hundred bodies: a megabyte at a time."""
+    """Lines of `LINE_BYTES`, newlines included, about a megabyte at a time: a system prompt that all of them share, and
+    a document each of its own, so that no order of theirs gains anything."""
     rng = random.Random(7)
     head = b'{"custom_id":"request-%09d","method":"POST","url":"/v1/chat/completions","body":{"model":"bench-8b",'
-    middle = b'"max_tokens":512,"messages":[{"role":"system","content":"%b"},{"role":"user","content":"%b"}]}}\n'
-    system = prose(rng, 400, 1)
-    room = LINE_BYTES - len(head % 0 + middle % (system, b""))
-    tails = [middle % (system, prose(rng, room, number)) for number in range(256)]
+    begin = b'"max_tokens":512,"messages":[{"role":"system","content":"%b"},{"role":"user","content":"%%09d. '
+    end = b'%b"}]}}\n'
+    middle = begin % prose(rng, 400, 1)
+    room = LINE_BYTES - len(head % 0 + middle % 0 + end % b"")
+    ends = [end % prose(rng, room, number) for number in range(256)]
+    line = head + middle + b"%b"
     for first in range(0, lines, 512):
         numbers = range(first, min(first + 512, lines))
-        yield b"".join([head % number + tails[number % 256] for number in numbers])
+        yield b"".join([line % (number, number, ends[number % 256]) for number in numbers])
 
 
 def tiny_lines(lines: int, ids: int) -> Iterator[bytes]:
@@ -192,13 +193,12 @@ def plan(given: Input, ranges: int) -> Cost:
             plan_shards, "acct", given.batch.id, ranges, clock=made.clock, accounts=made.accounts,
             batches=made.batches, runs=made.runs, changes=made.changes, reader=made.reader,
             writer=made.writer, multipart=made.multipart, catalogue=CATALOGUE, ledger=made.ledger,
-            gain_min=NEVER,
         )
     )  # fmt: skip
     batch = made.batches.get("acct", given.batch.id)
     lines = sum(run.lines for run in made.runs.of_batch(batch.id)) + batch.invalid_lines
     if lines != given.lines:
-        raise SystemExit(f"{given.lines:,} lines went in, {lines:,} were planned: {batch}")
+        raise RuntimeError(f"{given.lines:,} lines went in, {lines:,} were planned: {batch}")
     return cost
 
 

@@ -16,9 +16,7 @@ whichever range they came from.
 
 from __future__ import annotations
 
-import heapq
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from zlib import crc32
@@ -87,14 +85,15 @@ class SharingCounter:
             return
         cached_since = clock - self._cache_bytes
         of_shard_since = min(cached_since, self._shard_began)
-        key = start = depth = as_it_lies = in_shards = age = 0
+        key = start = depth = as_it_lies = in_shards = age = seen = 0
         for stop, last_seen in self._levels:
             if length < stop:
                 break
             key = crc32(prompt[start:stop], key)
             start = stop
             depth += 1
-            seen = last_seen.get(key, _NEVER)
+            # What goes on from a prefix that never was, never was either.
+            seen = last_seen.get(key, _NEVER) if seen != _NEVER else _NEVER
             last_seen[key] = clock
             if seen >= of_shard_since:
                 in_shards = stop
@@ -131,9 +130,13 @@ class SharingCounter:
         )  # fmt: skip
 
 
-def _smallest(keys: Iterable[int]) -> bytes:
-    found = array("I", heapq.nsmallest(SKETCH_KEYS, map(spread, keys)))
-    return b"".join(key.to_bytes(4) for key in found)
+def _smallest(keys: Collection[int]) -> bytes:
+    """The smallest `SKETCH_KEYS` of them, spread. They are even over their 32 bits: the few below a bound are looked
+    at first, which nearly always hold them."""
+    bound = 2 * _KEYS * SKETCH_KEYS // max(1, len(keys))
+    few = [key for key in map(spread, keys) if key < bound]
+    found = few if len(few) >= SKETCH_KEYS else list(map(spread, keys))
+    return b"".join([key.to_bytes(4) for key in sorted(found)[:SKETCH_KEYS]])
 
 
 @dataclass(frozen=True, slots=True)
