@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-worker snapshots lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-worker simulate snapshots lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -49,6 +49,9 @@ bench-small-batch: setup ## how long a batch of 10 lines takes with the echo eng
 
 bench-scale: setup ## a file of LINES=5000000 lines of 2 kB from upload to joined output, checked; MODE=cloud LINES=500000, SHARED=1; the last line is JSON
 	@$(BIN)/python -m benchmarks.scale --lines '$(or $(LINES),5000000)' --mode '$(or $(MODE),files)' $(if $(SHARED),--shared)
+
+simulate: setup ## whole worlds under every fault, chosen by seeds, and the seeded bugs: SEEDS=1000; the last line is JSON
+	@$(BIN)/python -W ignore -m tests.simulation --seeds $(or $(SEEDS),1000)
 
 snapshots: setup ## the templates of every stage anew, for the reviewer's diff; and what an idle stage costs
 	$(BIN)/python -m tests.infra.snapshots

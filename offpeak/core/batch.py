@@ -46,7 +46,8 @@ _MOVES = {
 OnInvalid = Literal["fail", "skip"]
 Accent = Literal["openai", "together", "drop", "exxa"]
 """How a batch came: it says what its lines may leave out, and who shows it."""
-TASK_TOKENS_MAX = 4
+TASK_TOKENS_MAX = 21
+"""As many as RunShards is tried: any of its calls may come late, and only one token is waited on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ class Batch:
 
     def awaiting(self, task_token: str) -> Batch:
         """RunShards waits on this token. When it was retried, a late call of its first try may come after the second's:
-        which token still waits can't be told, so the last few are kept, and all are answered."""
+        which token still waits can't be told, so all are kept, and all are answered."""
         if task_token in self.task_tokens:
             return self
         earlier = self.task_tokens[-(TASK_TOKENS_MAX - 1) :]

@@ -24,12 +24,11 @@ def cancel_request(
     account_id: str, request_id: str, *, clock: Clock, catalogue: Catalogue, writer: Writer,
     changes: Changes, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
 ) -> Request:  # fmt: skip
-    """The request, cancelled now or before. Raises NotFound, and StateConflict when it has ended otherwise."""
+    """The request, cancelled now or before. Raises NotFound, and StateConflict when it has ended otherwise.
+
+    A call that finds it cancelled goes on all the same: the one before may have died before it told anybody.
+    """
     request = requests.get(account_id, request_id)
-    if request.status is RequestStatus.CANCELLED:
-        # Whoever asks again may do so because the first call died before it told.
-        tell_request(request, clock=clock, changes=changes, callbacks=callbacks)
-        return request
     [moved] = requests.end([cancelled_ending(request_id, int(clock.now()))])
     ended = moved.request or request
     if moved.verdict is Verdict.REFUSED and ended.status is not RequestStatus.CANCELLED:

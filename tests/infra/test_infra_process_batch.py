@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from infra.process_batch import LONG
+from offpeak.core.batch import TASK_TOKENS_MAX
 from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import Synthesised
 
@@ -229,6 +231,10 @@ def test_the_wait_for_the_runs_outlasts_the_longest_window_and_then_harvests(
     assert run["Catch"] == [
         {"ErrorEquals": ["States.Timeout"], "ResultPath": None, "Next": "CloseBatch"}
     ]
+
+
+def test_a_token_is_kept_for_every_try_of_the_wait() -> None:
+    assert LONG.attempts + 1 <= TASK_TOKENS_MAX
 
 
 def test_maps_are_inline_and_bounded(definition: Mapping[str, Any]) -> None:

@@ -49,12 +49,26 @@ class Task:
     name: str
     body: Callable[[], Any]
     mortal: bool = True
+    owner: Task | None = None
+    """The process that this is a thread of: the two live and die together."""
+    started: float = 0.0
+    frozen_until: float = 0.0
+    """None of a process's threads has a turn before."""
     turn: Semaphore = field(default_factory=lambda: Semaphore(0))
     until: Callable[[], bool] | None = None
     dead: bool = False
     finished: bool = False
     result: Any = None
     error: BaseException | None = None
+
+    @property
+    def process(self) -> Task:
+        return self.owner or self
+
+    @property
+    def is_able(self) -> bool:
+        """Whether it has anything to do when it gets its turn; the dead have to die."""
+        return self.until is None or self.process.dead or self.until()
 
 
 class Port:
@@ -68,13 +82,13 @@ class Port:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._world.moment(may_fail=self._name != "clock")
+            self._world.moment(self._name)
             result = getattr(self._target, method)(*args, **kwargs)
             if isinstance(result, Iterator):
                 result = iter(list(result))
             if (self._name, method) in LAGGING:
                 result = self._lagging((method, *args, *sorted(kwargs.items())), list(result))
-            self._world.moment(may_fail=self._name != "clock")
+            self._world.moment(self._name)
             return result
 
         return call
@@ -100,8 +114,10 @@ class Interleaving:
         self._back = Semaphore(0)
         self._current: Task | None = None
 
-    def spawn(self, name: str, body: Callable[[], Any], *, mortal: bool = True) -> Task:
-        task = Task(name, body, mortal)
+    def spawn(
+        self, name: str, body: Callable[[], Any], *, mortal: bool = True, owner: Task | None = None
+    ) -> Task:
+        task = Task(name, body, mortal, owner, started=self.memory.clock.now())
 
         def run() -> None:
             task.turn.acquire()
@@ -116,34 +132,41 @@ class Interleaving:
         self.tasks.append(task)
         return task
 
-    def moment(self, *, may_fail: bool) -> None:
-        """Inside a task: others may run now; then this one may die, or its call fail."""
+    def moment(self, port: str) -> None:
+        """Inside a task, before a call of this port or after it: others may run now; then this one may die, or its call
+        fail."""
         if self.happens(self.faults.freeze):
             self.sleep(self.random.choice([30, 200, 500]))
         task = self._pause()
-        if task.dead or (task.mortal and self.happens(self.faults.death)):
-            task.dead = True
+        if task.process.dead or (task.mortal and self.is_fatal(task)):
+            task.process.dead = True
             raise Death
-        if may_fail and task.mortal and self.happens(self.faults.unavailable):
+        if task.mortal and port != "clock" and self.fails(port):
             raise Unavailable("No answer.")
 
+    def is_fatal(self, task: Task) -> bool:
+        return self.happens(self.faults.death)
+
+    def fails(self, port: str) -> bool:
+        return self.happens(self.faults.unavailable)
+
     def wait(self, until: Callable[[], bool]) -> None:
-        task = self._running()
+        task = self.running()
         task.until = until
         self._pause()
         task.until = None
-        if task.dead:
+        if task.process.dead:
             raise Death
 
     def happens(self, chance: float) -> bool:
         return self.random.random() < chance
 
-    def _running(self) -> Task:
+    def running(self) -> Task:
         assert self._current is not None
         return self._current
 
     def _pause(self) -> Task:
-        task = self._running()
+        task = self.running()
         self._back.release()
         task.turn.acquire()
         return task

@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
+from itertools import count
 from typing import Any
 
 from offpeak.core.account import Account
-from offpeak.core.batch import Batch
+from offpeak.core.batch import TASK_TOKENS_MAX, Batch
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import OffpeakError, StateConflict
 from offpeak.core.ports import Add
@@ -113,7 +114,7 @@ class Simulation(Interleaving):
             if tick == TICKS_MAX // 3:
                 self.faults = CALM
             self._deliver()
-            able = [task for task in self.tasks if task.until is None or task.until()]
+            able = [task for task in self.tasks if task.is_able]
             if not able or self.happens(0.01):
                 self._pass_time()
             else:
@@ -230,10 +231,10 @@ class Simulation(Interleaving):
 
     def _run_shards(self, account_id: str, batch_id: str) -> None:
         """Only the last try's token is waited for; a call of an earlier try may still be on its way."""
-        while True:
+        for tries in count(1):
             self._tokens += 1
             token = f"token {self._tokens}"
-            if self.happens(self.faults.doubled):
+            if tries < TASK_TOKENS_MAX and self.happens(self.faults.doubled):
                 late = partial(self.call, release_runs, account_id, batch_id, token)
                 self.spawn("late release_runs", late)
                 continue

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from offpeak.core.batch import BatchStatus
+from offpeak.core.batch import TASK_TOKENS_MAX, BatchStatus
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.file import File
 from offpeak.core.ports import Add, Save
@@ -65,10 +65,12 @@ def test_a_token_of_an_earlier_try_that_is_stored_late_does_not_hide_the_waiting
     assert set(ward.workflows.answers) == {"second", "first, late"}
 
 
-def test_only_the_last_few_tokens_are_kept(ward: Ward) -> None:
-    for number in range(10):
+def test_as_many_tokens_are_kept_as_the_state_has_tries(ward: Ward) -> None:
+    for number in range(TASK_TOKENS_MAX + 3):
         ward.release(f"token {number}")
-    assert ward.batch.task_tokens == tuple(f"token {number}" for number in range(6, 10))
+    assert ward.batch.task_tokens == tuple(
+        f"token {number}" for number in range(3, TASK_TOKENS_MAX + 3)
+    )
 
 
 def test_a_batch_that_was_cancelled_meanwhile_is_closed_and_answered_at_once(ward: Ward) -> None:

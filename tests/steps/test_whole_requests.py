@@ -191,6 +191,20 @@ def test_a_request_with_a_callback_is_told_of_once_however_it_ends() -> None:
             assert json.loads(row.body)["data"]["id"] == request_id
 
 
+def test_a_cancel_that_died_before_it_told_anybody_is_told_of_by_the_next() -> None:
+    world = RequestSimulation(13, CALM)
+    request_id = world.send(ALICE, "given up", callback="https://hooks.example.org/done")
+    now = int(world.memory.clock.now())
+    world.memory.requests.end([cancelled_ending(request_id, now)])
+    answers: list[Any] = []
+    world.cancel_request(ALICE, request_id, answers)
+    world.run(lambda: bool(answers))
+    world.end()
+    [told] = world.memory.changes._tables.select(Delivery, lambda _: True)
+    assert (told.destination_id, told.event_type) == (request_id, "request.cancelled")
+    assert answers[0].ended_at == now
+
+
 def test_a_request_that_expires_with_its_group_is_told_of_once_and_so_is_the_group() -> None:
     world = RequestSimulation(12, CALM)
     world._records_seen = 1  # the queue lost it
