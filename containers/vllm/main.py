@@ -21,6 +21,7 @@ import uvicorn
 
 from containers.vllm.app import create_app
 from containers.vllm.settings import ContainerSettings, SettingsError
+from containers.vllm.tuning import tuned_arguments
 from offpeak.aws.connect import Aws
 from offpeak.core.catalogue import Model
 from offpeak.core.errors import OffpeakError
@@ -161,11 +162,14 @@ def build_engine(settings: ContainerSettings, model: Model) -> Engine:
             api_key=settings.engine_api_key,
             completion_tokens_default=model.completion_tokens_default,
         )  # fmt: skip
-    from offpeak.worker.engines.vllm import VllmEngine  # noqa: PLC0415
+    from offpeak.worker.engines.vllm import VllmEngine, device_name  # noqa: PLC0415
 
+    device = device_name()
+    tuned = tuned_arguments(model, device)
+    logger.info("%s: %s", device or "no GPU", dict(tuned) or "vLLM's own defaults")
     return VllmEngine(
         settings.path_of(model), model.id, model.completion_tokens_default,
-        {**model.engine_arguments, **settings.engine_args},
+        {**tuned, **model.engine_arguments, **settings.engine_args},
     )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ import pytest
 
 from offpeak.core.invocation import Outcome
 from tests.containers.container import ROOT, Container, Containers, answers, error_of, eventually
-from tests.worker.world import MODEL, chat
+from tests.containers.vllm_serve import comparable, vllm_serve
+from tests.worker.world import CHAT, MODEL, chat
 
 pytestmark = [pytest.mark.cloud, pytest.mark.vllm, pytest.mark.timeout(600)]
 START_SECONDS = 180.0
@@ -225,10 +226,63 @@ def test_lines_in_flight_are_aborted_when_their_run_closes(
     assert vllm.stats()["generated_tokens"] == generated
 
 
-def test_embeddings_are_served_by_a_pooling_model(
-    containers: Containers, settings: Mapping[str, str], python: str
+def _schema(**fields: Any) -> dict[str, Any]:
+    return {"structured_outputs": {"json": SCHEMA, "disable_any_whitespace": True}, **fields}
+
+
+# Of each only what both were asked: a limit, and a way to draw that leaves nothing to chance.
+COMPARED: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, chat("Compare greedily", max_tokens=8, temperature=0, logprobs=True, top_logprobs=2)),
+    (CHAT, chat("Compare with a seed", max_tokens=8, temperature=1.0, seed=7, n=2, stop=["zq"])),
+    (CHAT, chat("Compare a digit", max_tokens=60, temperature=0, **_schema())),
+    (CHAT, chat("Compare a schema", max_tokens=20, temperature=0, response_format={
+        "type": "json_schema", "json_schema": {"name": "digit", "schema": SCHEMA}})),
+    (CHAT, chat("Compare a choice", max_tokens=20, temperature=0,
+                structured_outputs={"choice": ["left", "right"]})),
+    (CHAT, chat("Compare a call", max_tokens=120, temperature=1.0, seed=3, tool_choice="required",
+                tools=[{"type": "function", "function": {"name": "note", "parameters": SCHEMA}}])),
+    (CHAT, chat("word " * 3_000, max_tokens=4)),
+    (CHAT, chat("Compare what is too much", max_tokens=9_999)),
+    (COMPLETIONS, {"model": MODEL, "prompt": "Compare def main", "max_tokens": 6, "temperature": 0,
+                   "echo": True, "logprobs": 1}),
+    (COMPLETIONS, {"model": MODEL, "prompt": ["Compare one", "Compare two"], "max_tokens": 6,
+                   "temperature": 0.8, "seed": 5}),
+]  # fmt: skip
+COMPARED_VECTORS: list[dict[str, Any]] = [
+    {"model": MODEL, "input": ["one", "two and more"]},
+    {"model": MODEL, "input": "three", "encoding_format": "base64"},
+    {"model": MODEL, "input": ["four", "five"], "encoding_format": "float", "dimensions": 32},
+    {"model": MODEL, "input": [[5, 6, 7], [8, 9]]},
+    {"model": MODEL, "input": "six", "dimensions": 10_000},
+    {"model": MODEL, "input": "word " * 3_000},
+]
+
+
+def test_answers_are_those_of_vllm_serve_field_by_field(
+    ask: Any, settings: Mapping[str, str], python: str, tmp_path: Path
 ) -> None:
-    pooling = {**ON_A_CPU, "runner": "pooling", "convert": "embed"}
+    """One after the other on both sides, so that what else runs changes no rounding."""
+    arguments = {
+        **json.loads(settings["OFFPEAK_ENGINE_ARGS"]),
+        "enable-prompt-tokens-details": True,
+    }
+    with vllm_serve(
+        python, settings["OFFPEAK_MODEL_PATH"], arguments, settings, tmp_path, START_SECONDS
+    ) as server:
+        for endpoint, body in COMPARED:
+            ((status, ours),) = ask(body, endpoint=endpoint)
+            assert (status, comparable(ours)) == tuple(
+                map(comparable, server.ask(endpoint, body))
+            ), body
+
+
+def test_embeddings_are_served_by_a_pooling_model(
+    containers: Containers, settings: Mapping[str, str], python: str, tmp_path: Path
+) -> None:
+    pooling = {
+        **ON_A_CPU, "runner": "pooling", "convert": "embed",
+        "hf-overrides": {"is_matryoshka": True},
+    }  # fmt: skip
     environment = {**settings, "OFFPEAK_ENGINE_ARGS": json.dumps(pooling)}
     world = containers.world(
         {"model": MODEL, "input": ["one", "two"]},
@@ -241,6 +295,16 @@ def test_embeddings_are_served_by_a_pooling_model(
         ((status, _),) = [
             (line["response"]["status_code"], line) for line in answers(world, report)[2:]
         ]
+        theirs = containers.world(*COMPARED_VECTORS, endpoint=EMBEDDINGS)
+        ours = [line["response"] for line in answers(theirs, container.work(theirs))]
+        with vllm_serve(
+            python, settings["OFFPEAK_MODEL_PATH"], pooling, settings, tmp_path, START_SECONDS
+        ) as server:
+            for body, answer in zip(COMPARED_VECTORS, ours, strict=True):
+                expected = server.ask(EMBEDDINGS, body)
+                assert (answer["status_code"], comparable(answer["body"])) == tuple(
+                    map(comparable, expected)
+                ), body
     first, second, _ = answers(world, report)
     vectors = [item["embedding"] for item in first["response"]["body"]["data"]]
     assert [len(vector) for vector in vectors] == [128, 128]

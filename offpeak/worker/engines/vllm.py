@@ -7,6 +7,7 @@ vLLM's, and its answers and errors are those of its server. These are internals:
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -27,6 +28,7 @@ from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.entrypoints.pooling.embed.protocol import EmbeddingRequest
 from vllm.entrypoints.serve import create_error_response
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -61,7 +63,7 @@ class VllmEngine:
     ) -> None:  # fmt: skip
         self._name = served_name
         self._completion_tokens_default = completion_tokens_default
-        self._arguments = _arguments(model_path, served_name, engine_args)
+        self._arguments = model_path, served_name, engine_args
         self._counters: Counter[str] = Counter()
         self._llm: AsyncLLM | None = None
         self._serving: dict[str, tuple[TypeAdapter[Any], Serve]] = {}
@@ -77,11 +79,10 @@ class VllmEngine:
         )  # fmt: skip
 
     async def start(self) -> None:
-        parser = make_arg_parser(FlexibleArgumentParser())
         try:
-            options = parser.parse_args(self._arguments)
+            options = parse_arguments(*self._arguments)
         except SystemExit:
-            raise EngineDead(f"vLLM refuses the arguments {self._arguments}.") from None
+            raise EngineDead(f"vLLM refuses the arguments {self._arguments[2]}.") from None
         validate_parsed_serve_args(options)
         # Loading weights takes minutes: on a thread, so that pings are answered (with 503) meanwhile.
         llm: AsyncLLM = await asyncio.to_thread(self._load, options)
@@ -172,6 +173,24 @@ class VllmEngine:
                 # request would not be: that is refused when it does not fit.
                 each.default_sampling_params["max_tokens"] = self._completion_tokens_default
         return serving
+
+
+def device_name() -> str:
+    """The driver's name of the first GPU, asked without touching it; empty where there is none."""
+    if not current_platform.is_cuda():
+        return ""
+    return str(current_platform.get_device_name())
+
+
+def parse_arguments(
+    model_path: str, served_name: str, engine_args: Mapping[str, Any]
+) -> argparse.Namespace:
+    """The options of vLLM's server. Raises SystemExit when its parser refuses them."""
+    parser = make_arg_parser(FlexibleArgumentParser())
+    options: argparse.Namespace = parser.parse_args(
+        _arguments(model_path, served_name, engine_args)
+    )
+    return options
 
 
 def _insist_on_cancellation() -> None:

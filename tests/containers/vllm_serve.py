@@ -1,0 +1,69 @@
+"""`vllm serve` beside a container: what a user would otherwise ask, for comparing its answers with the worker's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from offpeak.local.processes import Process, free_port
+from tests.containers.container import ROOT
+from tests.worker.world import MODEL
+
+# What differs between two answers to one request, whoever gives them: names, times, what the cache happened to hold.
+_OWN = frozenset({"id", "created", "prompt_tokens_details"})
+
+
+class Server:
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=120)
+
+    def ask(self, endpoint: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+        answer = self._http.post(endpoint, json=body)
+        return answer.status_code, answer.json()
+
+    def is_ready(self) -> bool:
+        try:
+            return self._http.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@contextmanager
+def vllm_serve(
+    python: str, model: str, arguments: Mapping[str, Any], environment: Mapping[str, str],
+    folder: Path, seconds: float,
+) -> Iterator[Server]:  # fmt: skip
+    port = free_port()
+    flags = []
+    for name, value in arguments.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        flags += [f"--{name}"] if value is True else [f"--{name}", text]
+    process = Process(
+        "vllm serve",
+        [python, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port),
+         "--model", model, "--served-model-name", MODEL, *flags],
+        log=folder / f"vllm-serve-{port}.log", cwd=folder,
+        environment={"PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+    server = Server(f"http://127.0.0.1:{port}")
+    try:
+        process.wait_until(server.is_ready, seconds)
+        yield server
+    finally:
+        server.close()
+        process.stop(grace_seconds=25)
+
+
+def comparable(answer: Any) -> Any:
+    """The answer without what no two answers have in common."""
+    if isinstance(answer, dict):
+        return {name: comparable(value) for name, value in answer.items() if name not in _OWN}
+    return [comparable(each) for each in answer] if isinstance(answer, list) else answer
