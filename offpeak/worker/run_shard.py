@@ -126,11 +126,16 @@ class ShardRun:
                 logger.warning("shard %s: lease not renewed: %s", self._order.shard_id, error)
 
     async def _checkpoint(self) -> None:
+        skipped = False
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.checkpoint_seconds):
                     await self._lines.much_to_flush.wait()
-            if not self._lines.much_to_flush.is_set() and self._is_nearly_done():
+            # Once: a last line may take longer than all others gave reason to think.
+            skipped = (
+                not skipped and not self._lines.much_to_flush.is_set() and self._is_nearly_done()
+            )
+            if skipped:
                 continue
             self._lines.much_to_flush.clear()
             try:
@@ -139,10 +144,10 @@ class ShardRun:
                 logger.warning("shard %s: no checkpoint now: %s", self._order.shard_id, error)
 
     def _is_nearly_done(self) -> bool:
-        """Whether, at its pace so far, the results themselves are written before half an interval is over."""
+        """Whether, at its pace so far, the results themselves are written before the next checkpoint would be."""
         worked, left = len(self._checkpoints) - self._resumed, self._checkpoints.left
         seconds_left = left * self._seconds() / worked if worked else math.inf
-        return seconds_left < self._settings.checkpoint_seconds / 2
+        return seconds_left <= self._settings.checkpoint_seconds
 
     async def _flush(self) -> None:
         async with self._flushing:

@@ -14,13 +14,14 @@ class WorkerSettings:
 
     A lease outlasts two missed renewals. A cancelled run is seen within 30 s, and has 60 s to flush. A line's limit is
     below a shard's, so that every attempt gets ahead. After `shard_seconds_max` no line is admitted any more, and those
-    in flight have `drain_seconds` to end.
+    in flight have `drain_seconds` to end. Each checkpoint is a write that is paid for: none is made when the results
+    themselves will follow within `checkpoint_seconds`.
     """
 
     lease_seconds: float = 480.0
     renew_seconds: float = 150.0
-    poll_seconds: float = 20.0
-    checkpoint_seconds: float = 120.0
+    poll_seconds: float = 25.0
+    checkpoint_seconds: float = 150.0
     checkpoint_bytes_max: int = 32_000_000
     shard_seconds_max: float = 3_000.0
     drain_seconds: float = 300.0

@@ -1,21 +1,25 @@
-"""However often a worker dies, and wherever: in the end each line has one result, in input order, and no line that a
-checkpoint holds is generated again."""
+"""However often a worker or its engine dies, and wherever, whatever the order of the lines and the window: in the end
+each line has one result, in input order, and no line that a checkpoint holds is generated again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak.core.invocation import Outcome, ShardReport
-from offpeak.worker.engine import EngineAnswer
+from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits
 from offpeak.worker.engines.echo import EchoEngine
 from offpeak.worker.settings import WorkerSettings
 from tests.worker.world import MODEL, QUICK, World
+
+DEATHS_MAX = 3  # of the engine, by one line: then it is known
 
 
 class PowerCut(BaseException):
@@ -53,11 +57,16 @@ class PoweredPort:
 
 
 class PoweredEcho(EchoEngine):
-    def __init__(self, power: Power, window: int, yields: Iterator[int]) -> None:
-        super().__init__(MODEL, window=window)
+    def __init__(self, power: Power, limits: EngineLimits, yields: Iterator[int]) -> None:
+        super().__init__(MODEL)
+        self._limits = limits
         self._power = power
         self._yields = yields
         self.asked: list[str] = []
+
+    @property
+    def limits(self) -> EngineLimits:
+        return self._limits
 
     async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:
         self.asked.append(body["messages"][-1]["content"])
@@ -89,7 +98,9 @@ def attempt(
             working.cancel()
         await asyncio.gather(working, return_exceptions=True)
         await instance.close()
-        return None if died.is_set() else working.result()
+        if died.is_set() or isinstance(working.exception(), EngineDead):
+            return None
+        return working.result()
 
     return asyncio.run(live())
 
@@ -102,20 +113,30 @@ def attempt(
     checkpoint_bytes=st.integers(1, 4_000),
     bad=st.sets(st.integers(0, 39)),
     yields=st.lists(st.integers(0, 5), min_size=1, max_size=20),
+    tokens=st.one_of(st.none(), st.integers(1, 5_000)),
+    order=st.randoms(use_true_random=False),
+    poison=st.one_of(st.none(), st.integers(0, 39)),
 )
 def test_a_shard_is_finished_exactly_once_wherever_its_workers_die(
     lines: int, window: int, cuts: list[int], checkpoint_bytes: int, bad: set[int], yields: list[int],
+    tokens: int | None, order: Random, poison: int | None,
 ) -> None:  # fmt: skip
-    texts = [f"text {n}" + (" [[status=400]]" if n in bad else "") for n in range(lines)]
+    faults = {
+        **dict.fromkeys(bad, " [[status=400]]"),
+        **({poison: " [[die]]"} if poison is not None else {}),
+    }
+    texts = [f"text {n}" + faults.get(n, "") for n in range(lines)]
     world = World.of(*texts)
     worker = replace(QUICK, checkpoint_bytes_max=checkpoint_bytes)
     turns = _cycle(yields)
     report = None
-    for effects in [*cuts, None]:
+    limits = EngineLimits(requests=window, tokens=tokens)
+    for effects in [*cuts, *[None] * (DEATHS_MAX + 1)]:
         power = Power(effects)
-        engine = PoweredEcho(power, window, turns)
+        engine = PoweredEcho(power, limits, turns)
         saved = set(world.checkpointed())
-        report = attempt(world, engine, power, worker)
+        with patch("offpeak.worker.shard_lines.order_lines", _in_any_order(order)):
+            report = attempt(world, engine, power, worker)
         assert not {texts.index(text) + 1 for text in engine.asked} & saved
         if report is not None:
             break
@@ -124,15 +145,19 @@ def test_a_shard_is_finished_exactly_once_wherever_its_workers_die(
     assert report.outcome is Outcome.DONE
     assert len(set(world.checkpointed())) == len(world.checkpointed())
     output, errors = world.results(report)
-    failed = [n for n in range(lines) if n in bad]
+    failed = [n for n in range(lines) if n in faults]
     assert [each["custom_id"] for each in errors] == [f"line-{n + 1}" for n in failed]
     assert [each["custom_id"] for each in output] == [
-        f"line-{n + 1}" for n in range(lines) if n not in bad
+        f"line-{n + 1}" for n in range(lines) if n not in faults
     ]
     answers = [each["response"]["body"]["choices"][0]["message"]["content"] for each in output]
-    assert answers == [text for n, text in enumerate(texts) if n not in bad]
+    assert answers == [text for n, text in enumerate(texts) if n not in faults]
     assert (report.counts.completed, report.counts.failed) == (len(output), len(errors))
     assert report.usage.input_tokens == 2 * len(output)
+
+
+def _in_any_order(order: Random) -> Callable[..., list[Any]]:
+    return lambda lines, *_, **__: order.sample(lines, len(lines))
 
 
 def _cycle(values: list[int]) -> Iterator[int]:

@@ -434,3 +434,32 @@ def test_a_closed_shard_is_not_claimed() -> None:
     assert run(world).outcome is Outcome.SUPERSEDED
     with pytest.raises(StateConflict):
         world.shard.closed()
+
+
+def checkpoints_of(world: World, engine: Recording, settings: Any, wanted: int) -> list[str]:
+    """The keys of the checkpoints there are once `wanted` lines are in them; then the run is closed."""
+
+    async def watch() -> list[str]:
+        working = asyncio.create_task(work(world.instance(engine, settings), world.order))
+        await until(lambda: len(world.checkpointed()) == wanted)
+        keys = [key for key in world.keys() if "/checkpoints/" in key]  # noqa: SIM118
+        world.close_run()
+        await working
+        return keys
+
+    return asyncio.run(watch())
+
+
+def test_a_straggler_does_not_keep_the_finished_lines_from_being_checkpointed() -> None:
+    """At the pace so far the shard ends at once: no checkpoint is worth it. But it does not end."""
+    texts = [f"text {n}" for n in range(50)]
+    world = World.of(*texts, "straggler [[sleep=600]]")
+    settings = replace(QUICK, checkpoint_seconds=0.2)
+    assert len(checkpoints_of(world, Recording(), settings, wanted=50)) >= 1
+
+
+def test_a_shard_that_ends_soon_writes_its_results_and_no_checkpoint() -> None:
+    world = World.of(*(f"text {n} [[sleep=0.01]]" for n in range(30)))
+    report = run(world, settings=replace(QUICK, checkpoint_seconds=60))
+    assert report.outcome is Outcome.DONE
+    assert world.checkpointed() == []
