@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-worker simulate snapshots lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-worker simulate snapshots bench-reorder lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -122,6 +122,9 @@ bench-requests: setup ## what a stand-alone request costs, in writes and reads; 
 
 bench-ingest: setup ## how fast a core validates and plans an input file: GB=2; the last line is JSON
 	@$(BIN)/python -m benchmarks.ingest --gb $(or $(GB),2)
+
+bench-reorder: setup ## what reordering a file across shards takes and gains: LINES=200000; the last line is JSON
+	@$(BIN)/python -m benchmarks.reorder --lines $(or $(LINES),200000)
 
 lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-*.in
 	$(LOCK) pyproject.toml -o requirements-lambda.txt
