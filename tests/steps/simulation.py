@@ -83,11 +83,15 @@ IN_CHUNKS = AssemblyLimits(
 
 
 class Simulation(Interleaving):
-    """With `in_chunks`, results are put together in the way that large ones are."""
+    """With `in_chunks`, results are put together in the way that large ones are. With `reorders`, lines are reordered
+    across shards wherever prompts begin alike, whatever that gains."""
 
-    def __init__(self, seed: int, faults: Faults, *, in_chunks: bool = False) -> None:
+    def __init__(
+        self, seed: int, faults: Faults, *, in_chunks: bool = False, reorders: bool = False
+    ) -> None:
         super().__init__(seed, faults)
         self.ports["catalogue"] = CATALOGUE
+        self.ports["gain_min"] = -1.0 if reorders else 2.0
         if in_chunks:
             self.ports["assembly_limits"] = IN_CHUNKS
             self.memory.multipart.part_bytes_min = IN_CHUNKS.part_bytes_min

@@ -45,6 +45,10 @@ def codes(found: list[dict[str, Any]]) -> Counter[str]:
     return Counter(result["error"]["code"] for result in found if result["error"])
 
 
+def shared_beginning(number: int) -> str:
+    return "abcde"[number % 5] * 300 + str(number)
+
+
 def announced(world: Simulation) -> set[str]:
     return {kind for kind, _ in world.memory.announcements.announced}
 
@@ -70,6 +74,42 @@ def test_a_batch_of_two_models_is_completed_each_line_generated_once() -> None:
     # Nobody pays for c5, c15 and c25, the lines 6, 16 and 26.
     assert batch.usage.input_tokens == sum(range(1, 31)) - 6 - 16 - 26
     assert batch.task_tokens == ()
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_reordered_lines_come_back_in_input_order(in_chunks: bool) -> None:
+    world = Simulation(5, CALM, in_chunks=in_chunks, reorders=True)
+    lines = [
+        b"not json" if n == 7 else request(f"c{n}", "blue" if n % 7 == 3 else "red", shared_beginning(n))
+        for n in range(40)
+    ]  # fmt: skip
+    world.submit("batch_a", lines, window_seconds=86_400, on_invalid="skip")
+    world.run(lambda: ended(world, "batch_a"))
+    world.end()
+    check(world, "batch_a", [None if n == 7 else f"c{n}" for n in range(40)])
+    assert world.batch("batch_a").status is BatchStatus.COMPLETED
+    assert [run.is_reordered for run in world.memory.runs.of_batch("batch_a")] == [True, True]
+    assert set(world.worker.generated.values()) == {1}
+
+
+@pytest.mark.parametrize("after_ticks", [1, 10, 20, 30, 40, 60, 90, 150, 300])
+def test_a_batch_cancelled_while_it_is_reordered_ends(after_ticks: int) -> None:
+    world = Simulation(after_ticks, CALM, reorders=True)
+    lines = [request(f"c{n}", prompt=shared_beginning(n)) for n in range(40)]
+    world.submit("batch_a", lines, window_seconds=86_400)
+    ticks = 0
+
+    def tick() -> bool:
+        nonlocal ticks
+        ticks += 1
+        if ticks == after_ticks:
+            world.cancel("batch_a")
+        return ended(world, "batch_a")
+
+    world.run(tick)
+    world.end()
+    check(world, "batch_a", [f"c{n}" for n in range(40)])
+    assert world.batch("batch_a").status is BatchStatus.CANCELLED
 
 
 def test_bad_lines_are_merged_with_the_results_of_the_others() -> None:
@@ -160,7 +200,8 @@ def test_a_batch_without_a_good_line_still_ends() -> None:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_in_any_storm_every_custom_id_comes_back_once_and_every_batch_ends(seed: int) -> None:
-    world = Simulation(seed, STORM, in_chunks=seed % 2 == 1)
+    reorders = seed % 4 >= 2
+    world = Simulation(seed, STORM, in_chunks=seed % 2 == 1, reorders=reorders)
     choose = world.random
     custom_ids: dict[str, list[str | None]] = {}
     windows: dict[str, int] = {}
@@ -170,7 +211,10 @@ def test_in_any_storm_every_custom_id_comes_back_once_and_every_batch_ends(seed:
         poison = choose.randrange(count) if choose.random() < 0.3 else None
         lines = [
             b"{}" if n in bad
-            else request(f"{name}-{n}", choose.choice(["red", "blue"]), "poison" if n == poison else "hi")
+            else request(
+                f"{name}-{n}", choose.choice(["red", "blue"]),
+                "poison" if n == poison else shared_beginning(n) if reorders else "hi",
+            )
             for n in range(count)
         ]  # fmt: skip
         custom_ids[name] = [None if n in bad else f"{name}-{n}" for n in range(count)]
