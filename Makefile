@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-worker simulate snapshots bench-reorder lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-dispatch bench-worker simulate snapshots bench-reorder lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -119,6 +119,9 @@ bench-worker: setup setup-vllm ## the worker against vLLM's own batch runner: CA
 
 bench-requests: setup ## what a stand-alone request costs, in writes and reads; the last line is JSON
 	@$(BIN)/python -m benchmarks.requests
+
+bench-dispatch: setup ## how batches share a pool, and how long small ones wait: BATCHES=500; the last line is JSON
+	@$(BIN)/python -m benchmarks.dispatch --batches $(or $(BATCHES),500)
 
 bench-ingest: setup ## how fast a core validates and plans an input file: GB=2; the last line is JSON
 	@$(BIN)/python -m benchmarks.ingest --gb $(or $(GB),2)

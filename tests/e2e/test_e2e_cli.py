@@ -198,10 +198,11 @@ def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(
         "5,000,000",
         "500",
         "none",
+        "1",
         "none\n",
     ]
     preset = limits("--preset", "together", "--open-batches", "7", "--enqueued-tokens", "20")
-    assert preset.stdout.split("\t")[2:] == ["100,000,000", "50,000", "7", "20", "none\n"]
+    assert preset.stdout.split("\t")[2:] == ["100,000,000", "50,000", "7", "20", "1", "none\n"]
     assert "within 60 s" in preset.stderr
     wrong = limits("--preset", "nobody")
     assert (wrong.returncode, "together" in wrong.stderr) == (2, True)
@@ -214,6 +215,24 @@ def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(
     }  # fmt: skip
     answer = caller.call("POST", "/batches", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "token_limit_exceeded")
+
+
+def test_an_accounts_weight_is_set_and_shown(
+    cloud: LocalCloud, caller: Caller, aws: Aws, tmp_path: Path
+) -> None:
+    environment = {**cloud.environment, "OFFPEAK_STAGE": "local"}
+
+    def weight(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return offpeak(
+            "accounts", "weight", caller.account_id, *arguments,
+            environment=environment, cwd=tmp_path,
+        )  # fmt: skip
+
+    changed = weight("3")
+    assert (changed.returncode, aws.accounts.get(caller.account_id).weight) == (0, 3)
+    assert "within 60 s" in changed.stderr
+    assert weight().stdout.split("\t")[-2] == "3"
+    assert weight("0").returncode == 2
 
 
 def test_keys_of_a_deployment_that_is_not_there_are_refused_by_name(
