@@ -10,6 +10,7 @@ from typing import Any
 
 from offpeak.core.batch import Batch
 from offpeak.core.errors import TooLarge
+from offpeak.core.invocation import ShardWork
 from offpeak.core.ports import (
     ORDER_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
@@ -105,6 +106,14 @@ class MemoryAnnouncements:
     def announce(self, kind: str, batch: Batch) -> None:
         with self._lock:
             self.announced.append((kind, batch))
+
+
+class MemoryWorkMetrics:
+    def __init__(self) -> None:
+        self.published: list[tuple[str, int, ShardWork]] = []
+
+    def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
+        self.published.append((pool, measured_at, work))
 
 
 class MemoryMetrics:

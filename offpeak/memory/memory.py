@@ -15,6 +15,7 @@ from offpeak.memory.effects import (
     MemoryMetrics,
     MemoryRequestQueue,
     MemoryWorkflows,
+    MemoryWorkMetrics,
 )
 from offpeak.memory.ledger import MemoryLedger
 from offpeak.memory.objects import (
@@ -89,6 +90,7 @@ class Memory:
         self.endpoints = MemoryEndpoints(lock)
         self.announcements = MemoryAnnouncements(lock)
         self.metrics = MemoryMetrics(lock)
+        self.work_metrics = MemoryWorkMetrics()
         self.request_queue = MemoryRequestQueue(lock)
         self.group_checks = MemoryGroupChecks(lock)
         self.webhooks = MemoryWebhooks(tables)

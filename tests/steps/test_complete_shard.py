@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from offpeak.core.invocation import Outcome, ShardReport
+from offpeak.core.invocation import Outcome, ShardReport, ShardWork
 from offpeak.core.ports import Save
 from offpeak.core.run import CloseReason
 from offpeak.core.shard import ResultObject, ShardStatus
@@ -51,6 +51,17 @@ def test_a_second_delivery_changes_nothing_but_asks_and_checks_again(ward: Ward)
     assert (ward.shard(), ward.run) == rows
     assert len(ward.dispatches.asks) == asks + 1
     assert TOKEN in ward.workflows.answers
+
+
+def test_what_a_shard_took_of_its_engine_is_published_once_however_often_it_is_told(
+    ward: Ward,
+) -> None:
+    (order,) = ward.dispatch()
+    report = decode_report(ward.reader.read(ward.work(order).report_key or ""))
+    worked = replace(report, work=ShardWork(tokens_per_second=9.5, occupancy=0.75))
+    for _ in range(2):
+        ward.complete(told(ward, worked))
+    assert ward.work_metrics.published == [(POOL, int(ward.clock.now()), worked.work)]
 
 
 def test_a_stale_attempt_changes_nothing_whatever_it_says(ward: Ward) -> None:

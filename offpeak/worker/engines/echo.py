@@ -54,7 +54,7 @@ class EchoEngine:
             prompts = _prompts(body)
         except (KeyError, TypeError, IndexError):
             return error_answer(400, f"The body is no request for {endpoint}.")
-        faults = {name: value for text in prompts for name, value in _FAULT.findall(text)}
+        faults = dict(fault for text in prompts if "[[" in text for fault in _FAULT.findall(text))
         self._counters["requests"] += 1
         await asyncio.sleep(self._seconds_per_line + float(faults.get("sleep") or 0))
         if "die" in faults:
