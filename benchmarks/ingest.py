@@ -27,7 +27,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.pool import Pool
@@ -218,7 +218,6 @@ class Taken:
     given: Input
     validated: Cost
     planned: Cost
-    ranges: int
     slowest_range_s: float
 
     @property
@@ -237,37 +236,42 @@ def take_in(given: Input, pool: Pool) -> Taken:
     ]
     planned = pool.apply(plan, (given, len(ranges)))
     slowest = max(cost.wall_s for cost in costs)
-    return Taken(given, sum(costs, Cost()), planned, len(ranges), slowest)
+    return Taken(given, sum(costs, Cost()), planned, slowest)
 
 
 # ── what is said of it ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-HEAD = (
-    f"{'':27}{'CPU s':>8}{'wall s':>8}{'MB/s':>7}{'lines/s':>11}{'× iterating':>13}{'peak MB':>9}"
-)
+class Table:
+    """What was asked of one input, row by row, each said as soon as it is known. Rates are a core's."""
 
-
-def tell(given: Input, iterated: Cost, taken: Sequence[Taken]) -> None:
-    """A table: what was asked of the same input, row by row. Rates are a core's."""
-
-    def row(name: str, cost: Cost) -> None:
+    def __init__(self, given: Input, iterated: Cost) -> None:
+        self._given = given
+        self._iterated = iterated
+        ranges = len(byte_ranges(given.bytes))
         print(
-            f"  {name:25}{cost.cpu_s:8.2f}{cost.wall_s:8.2f}{given.bytes / 1e6 / cost.cpu_s:7,.0f}"
-            f"{given.lines / cost.cpu_s:11,.0f}{cost.cpu_s / iterated.cpu_s:13.1f}{cost.rss_mb:9.0f}"
+            f"{given.name}: {given.lines:,} lines, {given.bytes / 1e6:,.0f} MB in {ranges} ranges"
         )
+        columns = ("CPU s", "wall s", "MB/s", "lines/s", "× iterating", "peak MB")
+        print("  {:22}{:>9}{:>9}{:>8}{:>12}{:>13}{:>9}".format("", *columns))
+        self._add("iterate lines", iterated)
 
-    size = f"{given.bytes / 1e6:,.0f} MB in {taken[0].ranges} ranges"
-    print(f"{given.name}: {given.lines:,} lines, {size}\n{HEAD}")
-    row("iterate lines", iterated)
-    for each in taken:
-        suffix = ", statistics" if each.given.counts_sharing else ""
-        row(f"validate{suffix}", each.validated)
-        row("plan", each.planned)
-        row(f"whole{suffix}", each.whole)
-    print(
-        f"  The slowest range took {max(each.slowest_range_s for each in taken):.2f} s.", flush=True
-    )
+    def add(self, taken: Taken) -> None:
+        suffix = ", statistics" if taken.given.counts_sharing else ""
+        self._add(f"validate{suffix}", taken.validated)
+        self._add("plan", taken.planned)
+        self._add(f"whole{suffix}", taken.whole)
+        print(f"  The slowest range took {taken.slowest_range_s:.2f} s.", flush=True)
+
+    def _add(self, name: str, cost: Cost) -> None:
+        megabytes = self._given.bytes / 1e6 / cost.cpu_s
+        lines = self._given.lines / cost.cpu_s
+        ratio = cost.cpu_s / self._iterated.cpu_s
+        print(
+            f"  {name:22}{cost.cpu_s:9.2f}{cost.wall_s:9.2f}{megabytes:8,.0f}{lines:12,.0f}{ratio:13.1f}"
+            f"{cost.rss_mb:9.0f}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -283,20 +287,21 @@ def main() -> None:
         ("tiny", tiny, tiny_lines(tiny, tiny), "fail"),
         ("duplicates", tiny, tiny_lines(tiny, -(-tiny // 2)), "skip"),
     ]
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = {"peak_rss_mb": 0.0}
     with context.Pool(1, maxtasksperchild=1) as pool:
         for each in wanted:
             with tempfile.TemporaryDirectory(prefix="offpeak-") as directory:
                 given = write(Path(directory), *each)
                 iterated = pool.apply(iterate, (given,))
-                counted = replace(given, counts_sharing=True)
-                taken = [take_in(given, pool), take_in(counted, pool)]
-            tell(given, iterated, taken)
-            figures.setdefault("mb_per_s_core", round(taken[0].mb_per_s, 1))
+                table = Table(given, iterated)
+                for counts_sharing in (False, True):
+                    taken = take_in(replace(given, counts_sharing=counts_sharing), pool)
+                    table.add(taken)
+                    figures.setdefault("mb_per_s_core", round(taken.mb_per_s, 1))
+                    peak = round(taken.whole.rss_mb, 1)
+                    figures["peak_rss_mb"] = max(peak, figures["peak_rss_mb"])
             iteration = given.bytes / 1e6 / iterated.cpu_s
             figures.setdefault("line_iteration_mb_per_s", round(iteration, 1))
-            peak = round(max(each.whole.rss_mb for each in taken), 1)
-            figures["peak_rss_mb"] = max(peak, figures.get("peak_rss_mb", 0.0))
     print(json.dumps(figures))
 
 
