@@ -184,6 +184,7 @@ def _parse_model(table: Mapping[str, Any]) -> Model:
     values.setdefault("completion_tokens_default", min(COMPLETION_TOKENS_DEFAULT, most))
     model = Model(**values)
     _check_model(model)
+    _check_prices(model)
     return model
 
 
@@ -209,6 +210,12 @@ def _check_model(model: Model) -> None:
         per_head = bool(cache.kv_heads and cache.head_dim)
         if per_head == bool(cache.latent_dim) or bool(cache.kv_heads) != bool(cache.head_dim):
             raise _wrong(model.id, "kv_cache takes kv_heads and head_dim, or else latent_dim")
+
+
+def _check_prices(model: Model) -> None:
+    """What is shown must be what is charged, and engines don't report which tokens they wrote to the cache."""
+    if model.prices.cached_input_write != model.prices.input:
+        raise _wrong(model.id, "cached_input_write differs from input; it can't be charged apart")
 
 
 def _wrong(model: str, what: str) -> CatalogueError:

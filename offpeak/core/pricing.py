@@ -18,7 +18,8 @@ a batch pays."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
     """Micro-dollars per million tokens. An input token costs `cached_input_read` when it was found in the prefix cache,
-    else `input`; `cached_input_write` is what `input` becomes for one that is put there."""
+    else `input`. One that is put there costs `cached_input_write`, which `models.toml` gives as the same: engines
+    report what they read from the cache, not what they write."""
 
     input: int
     output: int

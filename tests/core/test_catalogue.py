@@ -118,6 +118,13 @@ def test_a_cached_token_costs_what_any_does_unless_its_price_is_given() -> None:
     assert (given.cached_input_write, given.cached_input_read) == (130_000, 7)
 
 
+def test_a_write_price_that_could_not_be_charged_is_refused() -> None:
+    same = GOOD.replace("output", "cached_input_write = 130_000, output")
+    assert parse_catalogue(same).models[0].prices.cached_input_write == 130_000
+    with pytest.raises(CatalogueError, match="cached_input_write differs from input"):
+        parse_catalogue(GOOD.replace("output", "cached_input_write = 140_000, output"))
+
+
 def test_the_engine_is_told_what_follows_from_the_fields_and_the_operators_word_goes_over_it() -> (
     None
 ):
