@@ -25,7 +25,7 @@ from offpeak.aws.ledger import balance_to_item, entry_to_item
 from offpeak.aws.requests import request_to_item
 from offpeak.aws.runs import run_to_item
 from offpeak.aws.shards import shard_to_item
-from offpeak.aws.webhooks import webhook_to_item
+from offpeak.aws.webhooks import callback_secret_to_item, webhook_to_item
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
@@ -37,7 +37,7 @@ from offpeak.core.ports import CHANGES_MAX, Add, Row, Save
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
-from offpeak.core.webhook import Webhook
+from offpeak.core.webhook import CallbackSecret, Webhook
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -136,6 +136,7 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Group: ("groups", group_to_item),
     Gathering: ("gatherings", gathering_to_item),
     Webhook: ("webhooks", webhook_to_item),
+    CallbackSecret: ("webhooks", callback_secret_to_item),
     Delivery: ("deliveries", delivery_to_item),
     Balance: ("ledger", balance_to_item),
     Entry: ("ledger", entry_to_item),

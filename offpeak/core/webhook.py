@@ -51,8 +51,7 @@ class Webhook:
 
     def signing_generations(self, now: float) -> tuple[int, ...]:
         """Whose secrets sign now, the newest first."""
-        both = self.generation > 1 and now < self.previous_until
-        return (self.generation, self.generation - 1) if both else (self.generation,)
+        return _signing(self.generation, self.previous_until, now)
 
     def rotated(self, hint: str, *, keeps_old: bool, now: int) -> Webhook:
         """The secret that was replaced signs along for a day, or stops at once; an older one stops in any case."""
@@ -85,6 +84,37 @@ class Webhook:
     def deleted(self) -> Webhook:
         """Saved so, its row goes."""
         return replace(self, is_deleted=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSecret:
+    """Which generation of an account's own secret signs the callbacks whose URL came with a request. An account that
+    never rotated it has no row, and the first."""
+
+    account_id: str
+    generation: int = 1
+    previous_until: int = 0
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        """No webhook endpoint's, and one an account."""
+        return "callback_secret"
+
+    def signing_generations(self, now: float) -> tuple[int, ...]:
+        return _signing(self.generation, self.previous_until, now)
+
+    def rotated(self, *, keeps_old: bool, now: int) -> CallbackSecret:
+        """As a webhook endpoint's is."""
+        return replace(
+            self, generation=self.generation + 1,
+            previous_until=now + GRACE_SECONDS if keeps_old else 0,
+        )  # fmt: skip
+
+
+def _signing(generation: int, previous_until: int, now: float) -> tuple[int, ...]:
+    both = generation > 1 and now < previous_until
+    return (generation, generation - 1) if both else (generation,)
 
 
 def derive_secret(master: bytes, owner: str, generation: int) -> str:

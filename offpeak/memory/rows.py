@@ -22,7 +22,7 @@ from offpeak.core.queued_run import QueuedRun, queued
 from offpeak.core.request import Request
 from offpeak.core.run import Run, Tier
 from offpeak.core.shard import Shard
-from offpeak.core.webhook import Webhook
+from offpeak.core.webhook import CallbackSecret, Webhook
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -64,6 +64,8 @@ def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
             return (row.lane.id, row.id)
         case File() | Upload() | Batch() | Group() | Webhook() | Balance() | Entry():
             return (row.account_id, row.id)
+        case CallbackSecret():
+            return (row.account_id,)
         case Delivery():
             return (row.destination_id, row.id)
         case Run():

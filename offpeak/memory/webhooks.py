@@ -10,7 +10,7 @@ from offpeak.core.delivery import AttemptAsk, Delivery
 from offpeak.core.destination import Reach, check_addresses, parse_destination
 from offpeak.core.errors import InvalidRequest, NotFound, OffpeakError
 from offpeak.core.ports import ASK_DELAY_SECONDS_MAX, Answer, Page
-from offpeak.core.webhook import Webhook, derive_secret
+from offpeak.core.webhook import CallbackSecret, Webhook, derive_secret
 from offpeak.memory.rows import Tables, page_of
 
 MASTER_SECRET = b"only in memory, where nothing is secret"
@@ -26,6 +26,12 @@ class MemoryWebhooks:
 
     def of_account(self, account_id: str) -> Sequence[Webhook]:
         return self._tables.select(Webhook, lambda webhook: webhook.account_id == account_id)
+
+    def callback_secret(self, account_id: str) -> CallbackSecret:
+        try:
+            return self._tables.find(CallbackSecret, account_id)
+        except NotFound:
+            return CallbackSecret(account_id=account_id)
 
 
 class MemorySecrets:

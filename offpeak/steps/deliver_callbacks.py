@@ -37,7 +37,7 @@ from offpeak.core.ports import (
     Secrets,
     Webhooks,
 )
-from offpeak.core.webhook import GONE, Webhook
+from offpeak.core.webhook import GONE, CallbackSecret, Webhook
 from offpeak.steps.callback_body import callback_body
 from offpeak.steps.queue_delivery import LOOK_AGAIN_SECONDS
 from offpeak.wire.events import signed_headers
@@ -47,7 +47,6 @@ LEASE_SECONDS = 120
 """How long a sender holds a delivery: far longer than one exchange may take."""
 PUT_OFF_SECONDS = 30
 TRIES_MAX = 3
-ACCOUNT_GENERATION = 1
 
 
 class Outcome(StrEnum):
@@ -166,12 +165,14 @@ class _Sender:
 
     def _route(self, delivery: Delivery) -> Route | Closed:
         if delivery.url is not None:
-            secret = self._secrets.webhook_secret(delivery.account_id, ACCOUNT_GENERATION)
+            own = self._webhooks.callback_secret(delivery.account_id)
             try:
                 body = callback_body(delivery, requests=self._requests, reader=self._reader)
             except NotFound as missing:
                 return Closed(missing.message)
-            return Route(delivery.url, (secret,), body)
+            return Route(
+                delivery.url, callback_secrets(own, self._secrets, self._clock.now()), body
+            )
         try:
             webhook = self._webhooks.get(delivery.account_id, delivery.destination_id)
         except NotFound:
@@ -244,3 +245,9 @@ def secrets_of(webhook: Webhook, secrets: Secrets, now: float) -> Sequence[str]:
     """The endpoint's secret, and for a day after a rotation the one before."""
     generations = webhook.signing_generations(now)
     return [secrets.webhook_secret(webhook.id, generation) for generation in generations]
+
+
+def callback_secrets(own: CallbackSecret, secrets: Secrets, now: float) -> Sequence[str]:
+    """The account's secret, in the same way."""
+    generations = own.signing_generations(now)
+    return [secrets.webhook_secret(own.account_id, generation) for generation in generations]

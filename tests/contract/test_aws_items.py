@@ -34,7 +34,12 @@ from offpeak.aws.ledger import (
 from offpeak.aws.requests import request_from_item, request_to_item
 from offpeak.aws.runs import run_from_item, run_to_item
 from offpeak.aws.shards import shard_from_item, shard_to_item
-from offpeak.aws.webhooks import webhook_from_item, webhook_to_item
+from offpeak.aws.webhooks import (
+    callback_secret_from_item,
+    callback_secret_to_item,
+    webhook_from_item,
+    webhook_to_item,
+)
 from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
@@ -45,7 +50,7 @@ from offpeak.core.ledger import Balance, Entry
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
-from offpeak.core.webhook import Webhook
+from offpeak.core.webhook import CallbackSecret, Webhook
 from tests.contract import rows
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -61,6 +66,7 @@ MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
     (Group, group_to_item, group_from_item),
     (Gathering, gathering_to_item, gathering_from_item),
     (Webhook, webhook_to_item, webhook_from_item),
+    (CallbackSecret, callback_secret_to_item, callback_secret_from_item),
     (Delivery, delivery_to_item, delivery_from_item),
     (Balance, balance_to_item, balance_from_item),
     (Entry, entry_to_item, entry_from_item),

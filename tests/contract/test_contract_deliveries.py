@@ -10,6 +10,7 @@ from offpeak.core.delivery import Attempt, AttemptAsk, DeliveryStatus
 from offpeak.core.errors import InvalidRequest, NotFound, StateConflict
 from offpeak.core.ids import ACCOUNT, EVENT, WEBHOOK
 from offpeak.core.ports import Add, Save
+from offpeak.core.webhook import CallbackSecret
 from tests.contract import rows
 from tests.contract.worlds import Ports, World
 
@@ -141,3 +142,23 @@ def test_destinations_are_refused_by_one_set_of_rules(ports: Ports) -> None:
         with pytest.raises(InvalidRequest):
             ports.destinations.post(url, {}, b"{}")
     ports.destinations.check("https://8.8.8.8/hook")
+
+
+def test_an_accounts_callback_secret_is_the_first_until_it_is_rotated_and_is_no_endpoint(
+    ports: Ports,
+) -> None:
+    mine, theirs = rows.fresh(ACCOUNT), rows.fresh(ACCOUNT)
+    first = ports.webhooks.callback_secret(mine)
+    assert first == CallbackSecret(account_id=mine)
+    second = first.rotated(keeps_old=True, now=rows.NOW)
+    ports.changes.commit(Add(second))
+    stored = ports.webhooks.callback_secret(mine)
+    assert stored == replace(second, version=1)
+    with pytest.raises(StateConflict):
+        ports.changes.commit(Add(second))
+    ports.changes.commit(Save(stored.rotated(keeps_old=False, now=rows.NOW)))
+    assert ports.webhooks.callback_secret(mine).generation == 3
+    assert ports.webhooks.callback_secret(theirs).generation == 1
+    assert ports.webhooks.of_account(mine) == []
+    with pytest.raises(NotFound):
+        ports.webhooks.get(mine, stored.id)

@@ -3,20 +3,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from openai import OpenAI
+from standardwebhooks import Webhook as StandardWebhook
 
 from offpeak.core.delivery import AttemptAsk, DeliveryStatus, Event
 from offpeak.core.errors import Unavailable
 from offpeak.core.ports import Answer, Save
+from offpeak.core.webhook import GRACE_SECONDS
 from offpeak.memory.memory import Memory
 from offpeak.steps.deliver_callbacks import LEASE_SECONDS, Outcome, deliver_callbacks
 from offpeak.steps.queue_deliveries import queue_deliveries
 from offpeak.steps.queue_delivery import queue_delivery
 from offpeak.steps.redeliver import redeliver
 from offpeak.steps.requeue_deliveries import requeue_deliveries
+from offpeak.steps.rotate_callback_secret import rotate_callback_secret
 from tests.steps.post_office import ACCOUNT, BATCH, PostOffice
 
 SILENT = Unavailable("There was no answer in time.")
@@ -228,6 +232,33 @@ def test_callbacks_of_objects_are_signed_with_their_accounts_secret() -> None:
     OpenAI(api_key="none").webhooks.verify_signature(
         post.body, post.headers, secret=office.secrets.webhook_secret(ACCOUNT, 1)
     )
+
+
+@pytest.mark.parametrize(
+    ("keeps_old", "seconds", "signing"),
+    [(True, 0, {1, 2}), (True, GRACE_SECONDS - 1, {1, 2}), (True, GRACE_SECONDS, {2}), (False, 0, {2})],
+)  # fmt: skip
+def test_a_rotated_secret_of_an_account_signs_along_for_a_day_or_stops_at_once(
+    keeps_old: bool, seconds: int, signing: set[int]
+) -> None:
+    """By Standard Webhooks' own library: signatures stand beside each other with a space."""
+    office = PostOffice()
+    office.call(rotate_callback_secret, ACCOUNT, keeps_old=keeps_old)
+    office.clock.advance(seconds)
+    event = Event(id="evt_1", type="request.completed", created_at=1, body='{"id": "req_1"}')
+    office.call(queue_delivery, ACCOUNT, event, "req_1", url="https://example.com/cb")
+    assert deliver(office) == [Outcome.DELIVERED]
+    (post,) = office.destinations.posts
+    sent_at = datetime.fromtimestamp(int(post.headers["webhook-timestamp"]), UTC)
+    found = post.headers["webhook-signature"].split(" ")
+    secrets = {n: office.secrets.webhook_secret(ACCOUNT, n) for n in (1, 2, 3)}
+    signed = {
+        n
+        for n, secret in secrets.items()
+        if StandardWebhook(secret).sign("evt_1", sent_at, event.body) in found
+    }
+    assert signed == signing
+    assert len(found) == len(signing)
 
 
 def test_while_a_rotation_is_fresh_both_secrets_sign(office: PostOffice) -> None:

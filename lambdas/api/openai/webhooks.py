@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
-from offpeak.core.webhook import ENDPOINTS_MAX, Webhook
+from offpeak.core.webhook import ENDPOINTS_MAX, CallbackSecret, Webhook
 from offpeak.steps.change_webhook import (
     WebhookChange,
     change_webhook,
@@ -16,14 +16,15 @@ from offpeak.steps.change_webhook import (
     rotate_secret,
 )
 from offpeak.steps.create_webhook import NewWebhook, create_webhook
-from offpeak.steps.deliver_callbacks import ACCOUNT_GENERATION
 from offpeak.steps.probe_webhook import probe_webhook
 from offpeak.steps.redeliver import redeliver
+from offpeak.steps.rotate_callback_secret import rotate_callback_secret
 from offpeak.wire.openai.answers import BatchesQuery
 from offpeak.wire.openai.bodies import (
     ChangeWebhookBody,
     CreateWebhookBody,
     ProbeWebhookBody,
+    RotateCallbackSecretBody,
     RotateSecretBody,
     parse_json,
 )
@@ -162,6 +163,15 @@ class WebhookRoutes:
                 gives=CallbackSecretObject,
                 accents=("Offpeak",),
             ),
+            Route(
+                "POST",
+                "/v1/callback_secret/rotate",
+                self.rotate_callback_secret,
+                summary="Give the account a new secret for callbacks; the old one signs along for a day by default.",
+                takes=RotateCallbackSecretBody,
+                gives=CallbackSecretObject,
+                accents=("Offpeak",),
+            ),
         )
 
     def create(self, call: Call) -> Response[str]:
@@ -274,7 +284,19 @@ class WebhookRoutes:
 
     def callback_secret(self, call: Call) -> Response[str]:
         """What signs the callbacks whose URL came with a request."""
-        secret = self._ports.secrets.webhook_secret(call.account.id, ACCOUNT_GENERATION)
+        return self._shown(self._ports.webhooks.callback_secret(call.account.id))
+
+    def rotate_callback_secret(self, call: Call) -> Response[str]:
+        ports = self._ports
+        body = parse_json(RotateCallbackSecretBody, call.body or b"{}")
+        rotated = rotate_callback_secret(
+            call.account.id, keeps_old=body.keep_old_secret_active_for_24_hours, clock=ports.clock,
+            webhooks=ports.webhooks, changes=ports.changes,
+        )  # fmt: skip
+        return self._shown(rotated)
+
+    def _shown(self, own: CallbackSecret) -> Response[str]:
+        secret = self._ports.secrets.webhook_secret(own.account_id, own.generation)
         return json_response(render_callback_secret(secret))
 
     def _secret(self, webhook: Webhook) -> str:

@@ -17,7 +17,7 @@ from offpeak.core.queued_run import QueuedRun
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
-from offpeak.core.webhook import Webhook
+from offpeak.core.webhook import CallbackSecret, Webhook
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ Row = (
     | Group
     | Gathering
     | Webhook
+    | CallbackSecret
     | Delivery
     | Balance
     | Entry

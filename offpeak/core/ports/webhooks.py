@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from offpeak.core.webhook import Webhook
+from offpeak.core.webhook import CallbackSecret, Webhook
 
 
 class Webhooks(Protocol):
@@ -14,6 +14,10 @@ class Webhooks(Protocol):
     def get(self, account_id: str, webhook_id: str) -> Webhook: ...
     def of_account(self, account_id: str) -> Sequence[Webhook]:
         """All of them, the oldest first: an account has few. Strongly consistent."""
+        ...
+
+    def callback_secret(self, account_id: str) -> CallbackSecret:
+        """The account's own; the first, at version 0, where it was never rotated. Strongly consistent."""
         ...
 
 

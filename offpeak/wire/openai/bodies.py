@@ -157,6 +157,12 @@ class RotateSecretBody(Body):
     keep_old_secret_active_for_24_hours: bool = False
 
 
+class RotateCallbackSecretBody(Body):
+    """The old one goes on by default: every receiver of the account's callbacks has it."""
+
+    keep_old_secret_active_for_24_hours: bool = True
+
+
 class ProbeWebhookBody(Body):
     event_type: Word
 

@@ -230,3 +230,17 @@ def test_callbacks_without_an_endpoint_have_the_accounts_secret(client: Client) 
     assert mine["signing_secret"].startswith("whsec_")
     assert mine == client.get("/v1/callback_secret").json
     assert mine != client.as_("bob").get("/v1/callback_secret").json
+
+
+def test_the_accounts_secret_is_rotated_and_the_account_alone_sees_which_it_is(
+    client: Client,
+) -> None:
+    secrets = [client.get("/v1/callback_secret").json["signing_secret"]]
+    for body in (None, {"keep_old_secret_active_for_24_hours": False}):
+        secrets.append(client.post("/v1/callback_secret/rotate", body).json["signing_secret"])
+        assert client.get("/v1/callback_secret").json["signing_secret"] == secrets[-1]
+    assert len(set(secrets)) == 3
+    hers = client.as_("bob").get("/v1/callback_secret").json["signing_secret"]
+    assert hers not in secrets
+    assert client.get("/v1/webhook_endpoints").json["data"] == []
+    client.get("/v1/webhook_endpoints/callback_secret").error(404, "not_found")
