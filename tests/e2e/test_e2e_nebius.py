@@ -1,5 +1,5 @@
-"""Nebius's page (`nebius-batch-api.txt`): its four steps under "How it works", for embeddings and for a fast variant, and
-its limits. Its worked example is in `test_e2e_models.py` as prices, in `test_e2e_credits.py` as a bill."""
+"""Nebius's page (`nebius-batch-api.txt`): its steps under "How it works", for embeddings and for a fast variant; its
+limits. Its worked example is in `test_e2e_models.py` as prices, in `test_e2e_credits.py` as a bill."""
 
 from __future__ import annotations
 
