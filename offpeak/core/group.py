@@ -19,6 +19,8 @@ from offpeak.core.errors import StateConflict
 from offpeak.core.usage import Counts
 
 MEMBERS_A_CALL_MAX = 10_000
+CALLS_MAX = 10_000
+"""Their tokens are the row, which DynamoDB holds 400 kB of: so a group has up to 100 million members."""
 WINDOW_SECONDS = 86_400
 """A group's window ends so long after the submission of its last included request."""
 CLAIM_SECONDS_MAX = 120
@@ -78,6 +80,12 @@ class Group:
             raise StateConflict(
                 f"Batch {self.id} is {self.shown_status}; it takes no more requests.",
                 code=f"batch_{self.shown_status}",
+            )
+        if len(self.calls) + len(self.claims) >= CALLS_MAX:
+            raise StateConflict(
+                f"Batch {self.id} was extended {CALLS_MAX:,} times; it takes no more calls. "
+                "Put more requests into each, or make another batch.",
+                code="batch_calls_limit",
             )
         return replace(self, claims=(*self.claims, OpenClaim(token=token, since=now)))
 

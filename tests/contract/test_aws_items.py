@@ -45,7 +45,7 @@ from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
-from offpeak.core.group import Group
+from offpeak.core.group import CALLS_MAX, Group
 from offpeak.core.ledger import Balance, Entry
 from offpeak.core.request import Request
 from offpeak.core.run import Run
@@ -155,3 +155,9 @@ def test_a_delivery_is_dropped_by_the_table_a_month_after_it_was_last_due(
 ) -> None:
     item = delivery_to_item(rows.delivery("acct_1", created_at=created_at, due_at=due_at))
     assert item["ttl"] == {"N": str(9 + KEPT_SECONDS)}
+
+
+def test_the_row_of_a_group_that_was_extended_as_often_as_can_be_fits_into_its_table() -> None:
+    tokens = tuple(f"{n:016x}" for n in range(CALLS_MAX))
+    group = Group(id="group_1", account_id="acct_1", created_at=0, expires_at=1, calls=tokens)
+    assert len(repr(group_to_item(group))) < 400_000, "as text it is longer than as DynamoDB counts"
