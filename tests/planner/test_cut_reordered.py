@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import accumulate
@@ -11,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak.core.draft import ChunkIndex
+from offpeak.core.layout import reordered_lines_key
+from offpeak.core.ports import ORDER_BYTES_MAX
 from offpeak.core.shard import PlannedShard, Segment
-from offpeak.planner.cut_reordered import ChunkCutter, Slice, cut_reordered
+from offpeak.planner.cut_reordered import CHUNKS_MAX, ChunkCutter, Slice, cut_reordered
 from offpeak.planner.cut_shards import ShardLimits
+from offpeak.wire.manifest import encode_shard
 
 
 def chunk(lines: Sequence[tuple[int, int]]) -> ChunkIndex:
@@ -113,6 +117,19 @@ def test_chunks_cover_a_manifest_and_keep_their_limits(sizes: list[int], bytes_m
     for each in chunks:
         of_chunk = places[each.start // 10 : each.stop // 10]
         assert len(of_chunk) == 1 or (sum(of_chunk) <= bytes_max and 2 * len(of_chunk) <= 5)
+
+
+def test_a_shard_of_the_most_chunks_can_be_dispatched_and_a_state_holds_their_list() -> None:
+    segments = tuple(
+        Segment(
+            key=reordered_lines_key("batch_" + "x" * 26, 17, number), start=2**31, stop=2**31 + 9,
+            first_line=5_000_000, lines=5_000, last_line=5_000_000,
+        )
+        for number in range(CHUNKS_MAX)
+    )  # fmt: skip
+    assert len(encode_shard(PlannedShard(number=99_999, segments=segments))) < ORDER_BYTES_MAX
+    listed = json.dumps([{"run": 17, "chunk": number} for number in range(CHUNKS_MAX)])
+    assert len(listed) < 256_000 // 2
 
 
 @pytest.mark.parametrize("chunks", [[], [chunk([])]])
