@@ -43,4 +43,4 @@ class FinishedLine:
 
 def paid_usage(lines: Iterable[FinishedLine]) -> Usage:
     """The tokens of those that succeeded. Nobody pays for a request that failed, whatever it took."""
-    return sum((line.usage for line in lines if line.kind == "output"), Usage())
+    return Usage.sum(line.usage for line in lines if line.kind == "output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -42,6 +43,19 @@ class Usage:
             output_tokens=self.output_tokens + other.output_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
+
+    @classmethod
+    def sum(cls, usages: Iterable[Usage]) -> Usage:
+        """As `+` would say it, for thousands of them."""
+        read = cached = written = reasoned = 0
+        for each in usages:
+            read += each.input_tokens
+            cached += each.cached_tokens
+            written += each.output_tokens
+            reasoned += each.reasoning_tokens
+        return cls(
+            input_tokens=read, cached_tokens=cached, output_tokens=written, reasoning_tokens=reasoned
+        )  # fmt: skip
 
     @property
     def total_tokens(self) -> int:

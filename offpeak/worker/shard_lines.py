@@ -81,7 +81,12 @@ class ShardLines:
         self.much_to_flush = asyncio.Event()
         self.first_admitted_at: float | None = None
         self.last_admitted_at: float | None = None
-        self.worked = Usage()
+        self._worked: list[Usage] = []
+
+    @property
+    def worked(self) -> Usage:
+        """What the engine took for the lines that it answered in this attempt."""
+        return Usage.sum(self._worked)
 
     def load(self) -> None:
         """What earlier attempts have left. Calls ports, and is meant for a thread."""
@@ -110,12 +115,12 @@ class ShardLines:
             async for stretch in stretches:
                 for line in stretch:
                     care = self._suspects.care_for(line[0])
-                    if care in held:
-                        held[care].append(line)
+                    if care is Care.NONE:
+                        await self._admit(lines, *line, care)
                     elif care is Care.NOT_AT_ALL:
                         self._fail(*line, *_BLAMED)
                     else:
-                        await self._admit(lines, *line, care)
+                        held[care].append(line)
         for care, suspects in held.items():
             for line in suspects:
                 await self._admit(lines, *line, care)
@@ -133,12 +138,11 @@ class ShardLines:
         if self._cancellations is not None:
             await self._learn_of(raw, self._cancellations)
         if care is Care.FEW:
-            await (
-                self._few.acquire()
-            )  # when the wait for the window is cancelled, so is every other admission
+            # Not given back when the wait below is cancelled: then this was the shard's last admission.
+            await self._few.acquire()
         alone = care is Care.ALONE
         wanted = self._window.tokens_max if alone else self._tokens.guess(len(raw))
-        tokens = await self._window.acquire(self._age, wanted)
+        tokens = self._window.take(wanted) or await self._window.acquire(self._age, wanted)
         now = asyncio.get_running_loop().time()
         if self.first_admitted_at is None:
             self.first_admitted_at = now
@@ -181,7 +185,7 @@ class ShardLines:
                 self._died_with = list(self._flights.values())
             raise
         self._tokens.learn(len(flight.raw), line.usage)
-        self.worked += line.usage
+        self._worked.append(line.usage)
         self._checkpoints.add(line)
         if self._checkpoints.pending_bytes >= self._settings.checkpoint_bytes_max:
             self.much_to_flush.set()

@@ -65,7 +65,7 @@ class Suspects:
     def care_for(self, number: int) -> Care:
         if number in self._guilty:
             return Care.NOT_AT_ALL
-        deaths = self._deaths[number]
+        deaths = self._deaths.get(number, 0)
         if deaths == 0:
             return Care.NONE
         return Care.FEW if deaths == 1 else Care.ALONE

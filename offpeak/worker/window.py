@@ -44,12 +44,19 @@ class AdmissionWindow:
         """How many are in flight."""
         return self._requests
 
+    def take(self, tokens: int) -> int:
+        """What `acquire` gives when nobody waits and there is room; otherwise 0, and nothing is taken."""
+        tokens = min(max(tokens, 1), self.tokens_max)
+        if self._waiting or not self._has_room(tokens):
+            return 0
+        self._take(tokens)
+        return tokens
+
     async def acquire(self, age: int, tokens: int) -> int:
         """Returns when there is room: the tokens that were taken, which `release` gives back."""
+        if taken := self.take(tokens):
+            return taken
         tokens = min(max(tokens, 1), self.tokens_max)
-        if not self._waiting and self._has_room(tokens):
-            self._take(tokens)
-            return tokens
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (age, next(self._arrivals), tokens, turn))
         self._admit()

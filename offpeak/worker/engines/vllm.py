@@ -2,7 +2,8 @@
 
 So chat templates, tools, structured output, logprobs, `n`, `seed`, `stop`, multimodal content and embeddings are
 vLLM's, and its answers and errors are those of its server. These are internals: the version is pinned in
-`containers/vllm/vllm-version`, this module alone imports them, and `tests/containers/test_vllm_container.py` holds them.
+`containers/vllm/vllm-version`, this module alone imports them, and `tests/containers/test_vllm_container.py` holds
+them.
 
 vLLM's engine core is a process of its own, and its front end tokenises on a thread of its own: what else is done here,
 JSON in and out and a result rendered, some hundred microseconds a line, holds up neither.
