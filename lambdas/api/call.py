@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from aws_lambda_powertools.event_handler import Response, content_types
@@ -51,7 +51,7 @@ class Route:
     mapping, None where there is no body (a redirect); `redirects` where a large answer is elsewhere. A type is a
     pydantic model, a TypedDict, or whatever else pydantic's TypeAdapter takes. `query` is a TypedDict of the
     parameters. `accents` says who speaks so; "Offpeak" are routes of our own. `reserves` is for a POST that honours
-    `Idempotency-Key`; `is_open` needs no API key.
+    `Idempotency-Key`; `is_open` needs no API key. `headers` are those of its answer, each with what it says.
 
     After adding one, run `make api-table` (docs/api.md). The API tests hold every answer against `gives`.
     """
@@ -69,6 +69,7 @@ class Route:
     reserves: bool = False
     redirects: bool = False
     is_open: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def bind(routes: Iterable[Route]) -> Router:

@@ -164,7 +164,12 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 def _success(route: Route, content: Mapping[str, Any]) -> Mapping[str, Any]:
     if content:
-        return {"description": "It worked.", "content": content}
+        headers = {
+            name: {"description": meaning, "schema": {"type": "string"}}
+            for name, meaning in route.headers.items()
+        }
+        shown = {"headers": headers} if headers else {}
+        return {"description": "It worked.", "content": content, **shown}
     if 300 <= route.status < 400:
         return _REDIRECT
     return {"description": "It worked."}

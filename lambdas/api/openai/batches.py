@@ -27,6 +27,13 @@ from offpeak.wire.openai.objects import render_batch
 PAGE_BATCHES = 20
 PAGE_BATCHES_MAX = 100
 
+RESULT_HEADERS = {
+    "X-Incomplete": "`true` while the batch goes on: there will be more lines.",
+    "X-Has-More": "`true` when the next page has lines at once.",
+    "X-After": "The `after` of the next page. Good while the batch is, in whatever order its shards end.",
+    "X-Batch-Status": "The batch's status.",
+}
+
 
 class BatchRoutes:
     def __init__(self, ports: Ports) -> None:
@@ -78,6 +85,7 @@ class BatchRoutes:
                 gives={JSON: ResultObject, JSON_LINES: str},
                 accents=("Offpeak", "EXXA"),
                 redirects=True,
+                headers=RESULT_HEADERS,
             ),
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lambdas.api.openai.batches import RESULT_HEADERS
 from offpeak.core.account import Account, ApiKey, hash_secret
 from offpeak.core.batch import BatchStatus
 from offpeak.core.layout import work_prefix
@@ -68,6 +69,8 @@ def test_a_running_batch_gives_the_lines_of_its_done_shards_and_says_that_it_goe
     assert first.headers["content-type"] == "application/jsonl"
     assert first.headers["x-batch-status"] == "in_progress"
     assert (first.headers["x-incomplete"], first.headers["x-has-more"]) == ("true", "false")
+    described = {name.lower() for name in RESULT_HEADERS}
+    assert described == {n for n in first.headers if n.startswith("x-")} - {"x-request-id"}
     custom_ids = {json.loads(line)["custom_id"] for line in first.text.splitlines()}
     assert custom_ids == {"c4", "c5", "c6", "c7"}
 
