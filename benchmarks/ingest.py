@@ -54,9 +54,9 @@ CATALOGUE = Catalogue((MODEL,))
 PRELOADED = ["offpeak.aws.connect", "offpeak.memory.memory", "offpeak.steps.plan_shards"]
 PROSE = (
     r"A batch of requests waits for the night: summarise the following document in three sentences, please, and list "
-    r"every name in it. \n\n The café opened in 1923 \u2013 so they say. \"Größer\" was the word; naïve, but true. \n "
+    r"every name in it. \n\n The café opened in 1923 \u2013 so they say. \"Größer_als\" was the word; naïve, but true. \n "
 )
-"""As it stands within a JSON string: with escapes, and with characters beyond ASCII, which one body in four has."""
+"""As it stands within a JSON string: with escapes. One body in four has characters beyond ASCII, and underscores."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,10 @@ from offpeak.core.enqueued import estimate_tokens
 from offpeak.core.layout import range_report_key
 from offpeak.core.ports import Accounts, Batches, Multipart, Reader, Writer
 from offpeak.planner.cut_shards import SpanLimits, span_limits
-from offpeak.planner.prefix_keys import SHORTEST_SHARED
 from offpeak.planner.sharing import SharingCounter, cache_bytes
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.batch_errors import ENTRIES_MAX
 from offpeak.wire.jsonl import LINE_BYTES_MAX, Block, split_blocks
-from offpeak.wire.prompts import PromptReader, prompt_reader
 from offpeak.wire.range_report import (
     BadRecord,
     GoodSpan,
@@ -55,7 +53,7 @@ def validate_range(
         skips = batch.on_invalid == "skip"
         findings = _Findings(
             report.write, start, listed_max=lines_max if skips else ENTRIES_MAX, is_indexed=skips,
-            prompts=prompt_reader(batch.endpoint) if counts_sharing else None,
+            counts_sharing=counts_sharing,
         )  # fmt: skip
         for block in _blocks_of_range(batch, start, stop, reader, line_bytes_max):
             findings.add(block, checker)
@@ -154,10 +152,10 @@ class _Findings:
 
     def __init__(
         self, write: Callable[[bytes], None], begin: int, *, listed_max: int, is_indexed: bool,
-        prompts: PromptReader | None,
+        counts_sharing: bool,
     ) -> None:  # fmt: skip
         self._write = write
-        self._prompts = prompts
+        self._counts_sharing = counts_sharing
         self._begin = begin
         self._listed_max = listed_max
         self._is_indexed = is_indexed
@@ -181,12 +179,12 @@ class _Findings:
         for line, size in zip(lines, sizes, strict=True):
             checked = checker.check(line, self.lines)
             if isinstance(checked, GoodLine):
-                self._add_good(checked, line, size)
+                self._add_good(checked, size)
             else:
                 self._add_bad(checked, size)
             self.lines += 1
 
-    def _add_good(self, good: GoodLine, line: bytes, line_bytes: int) -> None:
+    def _add_good(self, good: GoodLine, line_bytes: int) -> None:
         span = self._span
         if (
             good.model is not span.model
@@ -201,10 +199,8 @@ class _Findings:
         if span.index is not None:
             span.index.bytes.append(line_bytes)
             span.index.custom_ids.append(good.custom_id)
-        if span.sharing is not None and self._prompts is not None:
-            # No beginning that is worth sharing fits a short line.
-            prompt = self._prompts.read(line) if line_bytes > SHORTEST_SHARED else b""
-            span.sharing.add(prompt, line_bytes)
+        if span.sharing is not None:
+            span.sharing.add(good.prompt, line_bytes)
         self._ids.append(encode_id(good.custom_id, self.lines))
 
     def _add_bad(self, bad: BadLine, line_bytes: int) -> None:
@@ -222,7 +218,7 @@ class _Findings:
 
     def _begin_span(self, model: Model) -> _Span:
         if model.id not in self._models:
-            sharing = None if self._prompts is None else _sharing_counter(model)
+            sharing = _sharing_counter(model) if self._counts_sharing else None
             self._models[model.id] = _OfModel(len(self._models), span_limits(model), sharing)
         of_model = self._models[model.id]
         index = LineIndex([], []) if self._is_indexed else None

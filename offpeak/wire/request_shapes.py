@@ -6,7 +6,7 @@ What doesn't fit is not wrong yet: `request_lines` walks it check by check.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -21,29 +21,26 @@ Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
 Choices = Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)] | None
 
 
-_QUOTE = ord('"')
-_NO_TEXT = msgspec.Raw(b"null")
-
-
-class Message(msgspec.Struct, gc=False):
-    content: msgspec.Raw = _NO_TEXT
+_NOTHING = msgspec.Raw(b"")
+_MESSAGES = b"[{"
 
 
 class ChatBody(msgspec.Struct, gc=False):
     model: str
-    messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
+    messages: msgspec.Raw
+    tools: msgspec.Raw = _NOTHING
     stream: bool | None = None
     max_tokens: Tokens = None
     max_completion_tokens: Tokens = None
     n: Choices = None
 
     @property
-    def has_parts(self) -> bool:
-        """Whether a message's content is more than text: only there can an image be."""
-        for message in self.messages:  # noqa: SIM110 - a generator would double the cost of a line
-            if memoryview(message.content)[0] != _QUOTE:
-                return True
-        return False
+    def text(self) -> bytes | None:
+        """The prompt, as `prompts` reads it; None where it needs a closer look, as all but a list of messages does."""
+        messages = bytes(self.messages)
+        if not messages.startswith(_MESSAGES):
+            return None
+        return messages if self.tools is _NOTHING else bytes(self.tools) + messages
 
     def completion_tokens(self, default: int, most: int) -> int | None:
         """What it may generate at most, all answers to it together; None where it needs a closer look. An absent limit
@@ -62,11 +59,13 @@ class CompletionsBody(msgspec.Struct, gc=False):
     n: Choices = None
     best_of: Choices = None
 
-    has_parts: ClassVar[bool] = False  # a plain one's prompt is text
+    @property
+    def text(self) -> bytes | None:
+        return _text(self.prompt)
 
     def completion_tokens(self, default: int, most: int) -> int | None:  # noqa: ARG002
         limit = self.max_tokens or 0
-        if limit > most or self.stream or not _is_text(self.prompt):
+        if limit > most or self.stream:
             return None
         return (limit or COMPLETIONS_TOKENS_DEFAULT) * max(self.n or 1, self.best_of or 1)
 
@@ -76,29 +75,39 @@ class EmbeddingsBody(msgspec.Struct, gc=False):
     input: msgspec.Raw
     stream: bool | None = None
 
-    has_parts: ClassVar[bool] = False  # a plain one's prompt is text
+    @property
+    def text(self) -> bytes | None:
+        """None of it is a prompt that a later line could share."""
+        return None if _text(self.input) is None else b""
 
     def completion_tokens(self, default: int, most: int) -> int | None:  # noqa: ARG002
-        return None if self.stream or not _is_text(self.input) else 0
+        return None if self.stream else 0
 
 
 class ResponsesBody(msgspec.Struct, gc=False):
     model: str
     input: msgspec.Raw
+    instructions: msgspec.Raw = _NOTHING
+    tools: msgspec.Raw = _NOTHING
     stream: bool | None = None
     max_output_tokens: Tokens = None
 
-    has_parts: ClassVar[bool] = False  # a plain one's prompt is text
+    @property
+    def text(self) -> bytes | None:
+        text = _text(self.input)
+        return None if text is None else b"".join((self.tools, self.instructions, text))
 
     def completion_tokens(self, default: int, most: int) -> int | None:
         limit = self.max_output_tokens or 0
-        if limit > most or self.stream or not _is_text(self.input):
+        if limit > most or self.stream:
             return None
         return limit or default
 
 
-def _is_text(raw: msgspec.Raw) -> bool:
-    return memoryview(raw)[0] == _QUOTE
+def _text(raw: msgspec.Raw) -> bytes | None:
+    """A text as it is written; None of anything else."""
+    text = bytes(raw)
+    return text if text.startswith(b'"') else None
 
 
 BodyT = TypeVar("BodyT")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from offpeak.core.batch import Accent
 from offpeak.core.catalogue import ENDPOINTS, Catalogue, Model
 from offpeak.wire.jsonl import LINE_BYTES_MAX
+from offpeak.wire.prompts import prompt_reader
 from offpeak.wire.request_lines import (
     BadLine,
     GoodLine,
@@ -186,6 +187,20 @@ def test_a_limit_is_a_whole_number_however_it_is_written(value: bytes) -> None:
     assert refused.code in {"invalid_json_line", "invalid_request"}
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize(
+    "changes", [{}, {"tools": [{"name": "a_b"}]}, {"tools": None}, {"instructions": "Be brief."}]
+)
+def test_a_good_line_says_its_prompt_as_the_worker_will_read_it(
+    endpoint: str, changes: dict[str, Any]
+) -> None:
+    line = json.dumps(_with_body(endpoint, **changes)).encode()
+    checked = _check(line, endpoint)
+    assert isinstance(checked, GoodLine)
+    assert checked.prompt == prompt_reader(endpoint).read(line)
+    assert bool(checked.prompt) == (endpoint != "/v1/embeddings")
+
+
 def test_of_a_key_that_comes_twice_the_last_counts_wherever_it_is_read() -> None:
     line = b'{"custom_id":"a",%b,"custom_id":"b"}' % json.dumps(_fields()).encode()[1:-1]
     checked = _check(line)
@@ -353,7 +368,8 @@ ANY_JSON = st.recursive(
 )  # fmt: skip
 FIELDS = st.sampled_from(
     ["custom_id", "method", "url", "body.model", "body.stream", "body.max_tokens", "body.messages",
-     "body.prompt", "body.input", "body.max_output_tokens", "body.max_completion_tokens", "body"]
+     "body.prompt", "body.input", "body.max_output_tokens", "body.max_completion_tokens",
+     "body.tools", "body.instructions", "body"]
 )  # fmt: skip
 
 
