@@ -129,6 +129,17 @@ bench-ingest: setup ## how fast a core validates and plans an input file: GB=2; 
 bench-reorder: setup ## what reordering a file across shards takes and gains: LINES=200000; the last line is JSON
 	@$(BIN)/python -m benchmarks.reorder --lines $(or $(LINES),200000)
 
+.PHONY: bench-cost
+bench-cost: setup ## what the control plane costs, every AWS call counted and priced; the last line is JSON
+	@$(BIN)/python -m benchmarks.cost
+
+.PHONY: bench scale-on-paper
+bench: setup setup-vllm ## every benchmark, one table, benchmarks/results/: ONLY="bench-cost bench-ingest"
+	@$(BIN)/python -m benchmarks.run_all $(ONLY)
+
+scale-on-paper: setup ## docs/scale.md's tables anew, from what bench-cost counted
+	@$(BIN)/python -m benchmarks.scale_on_paper
+
 lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-*.in
 	$(LOCK) pyproject.toml -o requirements-lambda.txt
 	$(LOCK) pyproject.toml --all-extras -o requirements.txt

@@ -3,15 +3,15 @@
     make bench-requests
 
 The functions' handlers and the worker run in this process, on the AWS emulator; queues are polled as Lambda would, in
-collections of up to 1,000. Every DynamoDB call is counted as DynamoDB charges it: a write unit per started KB of the
-row, as much again for each index it is in or leaves, double in a transaction; a read unit per started 4 KB, half where
-it may lag. `writes_per_request` and `reads_per_request` are all of it, divided: the requests' own rows, and their share
-of gatherings, runs, shards and the batch. `requests_per_s` is how fast one process takes POSTs on this emulator, which
+collections of up to 1,000. Every DynamoDB call is counted as DynamoDB charges it (`dynamo_units.py`).
+`writes_per_request` and `reads_per_request` are all of it, divided: the requests' own rows, and their share of
+gatherings, runs, shards and the batch. `requests_per_s` is how fast one process takes POSTs on this emulator, which
 writes some hundred rows a second: a figure to compare with itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -20,13 +20,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import boto3
 
-from infra.storage import TABLES, Schema
+from benchmarks.aws_calls import Call, Recorder
+from benchmarks.bill import CALL_MS, Bill, added, bill_of, scaled
+from benchmarks.cost_model import encode_bill
+from benchmarks.dynamo_units import CapacityMeter
+from infra.storage import TABLES
 from lambdas.api.app import build_app
 from offpeak.aws.connect import Aws
 from offpeak.core.gathering import GATHERING_ACCOUNT
@@ -41,6 +48,8 @@ from offpeak.worker.settings import WorkerSettings
 ROOT = Path(__file__).parent.parent
 REQUESTS, COLLECTION = 2_000, 1_000
 STAGE = "bench"
+GATHERING = "gathering"
+_OF_QUEUES = frozenset({"ReceiveMessage", "DeleteMessage"})
 MODELS = """
 [[model]]
 id = "bench/echo"
@@ -58,36 +67,17 @@ output = 150_000
 """
 
 
-# ── what DynamoDB charges ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def size_of(value: Any) -> int:
-    """Bytes of an attribute value, as DynamoDB counts them."""
-    ((kind, inner),) = value.items()
-    if kind == "N":
-        return len(inner) // 2 + 2
-    if kind == "M":
-        return 3 + sum(len(name.encode()) + 1 + size_of(each) for name, each in inner.items())
-    if kind == "L":
-        return 3 + sum(1 + size_of(each) for each in inner)
-    return len(inner.encode()) if kind == "S" else 1
-
-
-def row_bytes(item: dict[str, Any]) -> int:
-    return sum(len(name.encode()) + size_of(value) for name, value in item.items())
-
-
-def units(size: int, unit: int) -> int:
-    return max(1, -(-size // unit))
+def named(table: str) -> str:
+    return table.removeprefix(f"{STAGE}-")
 
 
 class Meter:
-    """Counts units by table. It keeps each row's last state, for what it costs to leave an index."""
+    """Counts what a client's calls are charged as, by table."""
 
     def __init__(self) -> None:
         self.writes: Counter[str] = Counter()
         self.reads: Counter[str] = Counter()
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self._capacity = CapacityMeter(named)
         self._lock = Lock()  # adapters ask from several threads at once
 
     def watch(self, client: Any) -> None:
@@ -97,54 +87,14 @@ class Meter:
     def _asked(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["asked"] = params
 
-    def _answered(self, parsed: Any, context: dict[str, Any], model: Any, **_: Any) -> None:
+    def _answered(
+        self, http_response: Any, parsed: Any, context: dict[str, Any], model: Any, **_: Any
+    ) -> None:
+        ok = http_response.status_code == HTTPStatus.OK
         with self._lock:
-            self._count(model.name, context["asked"], parsed)
-
-    def _count(self, operation: str, asked: dict[str, Any], parsed: Any) -> None:
-        match operation:
-            case "PutItem":
-                self._write(asked["TableName"], asked["Item"])
-            case "UpdateItem":
-                self._write(
-                    asked["TableName"], parsed.get("Attributes") or parsed.get("Item") or {}
-                )
-            case "TransactWriteItems":
-                for part in asked["TransactItems"]:
-                    self._write(part["Put"]["TableName"], part["Put"]["Item"], times=2)
-            case "BatchGetItem":
-                for table, rows in parsed.get("Responses", {}).items():
-                    self.reads[named(table)] += sum(units(row_bytes(row), 4_096) for row in rows)
-            case "GetItem":
-                size = row_bytes(parsed.get("Item", {}))
-                self.reads[named(asked["TableName"])] += units(size, 4_096)
-            case "Query":
-                size = sum(map(row_bytes, parsed.get("Items", ())))
-                share = 1.0 if asked.get("ConsistentRead") else 0.5
-                self.reads[named(asked["TableName"])] += units(size, 4_096) * share  # type: ignore[assignment]
-
-    def _write(self, table: str, item: dict[str, Any], times: int = 1) -> None:
-        schema: Schema = TABLES[named(table)]
-        key = json.dumps([item.get(name) for name in _names(schema.key)])
-        before = self._rows.get((table, key), {})
-        self._rows[table, key] = item
-        cost = units(max(row_bytes(item), row_bytes(before)), 1_024)
-        for index in schema.indexes.values():
-            was, is_in = (all(name in row for name in _names(index)) for row in (before, item))
-            moved = [before.get(name) for name in _names(index)] != [
-                item.get(n) for n in _names(index)
-            ]
-            cost += units(row_bytes(item), 1_024) if is_in else 0
-            cost += units(row_bytes(before), 1_024) if was and moved else 0
-        self.writes[named(table)] += cost * times
-
-
-def _names(key: Any) -> list[str]:
-    return [named_type[0] for named_type in (key.partition, key.sort) if named_type]
-
-
-def named(table: str) -> str:
-    return table.removeprefix(f"{STAGE}-")
+            for units in self._capacity.count(model.name, context["asked"], parsed, ok=ok):
+                self.writes[units.table] += units.writes  # type: ignore[assignment]
+                self.reads[units.table] += units.reads  # type: ignore[assignment]
 
 
 # ── the world ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,7 +280,8 @@ def run_all(aws: Aws, batches: list[str], handlers: dict[str, Any]) -> None:
         handlers["finalize_batch"].handler(event, Context())
 
 
-def measure(folder: Path) -> dict[str, float]:
+def measure(folder: Path, recorder: Recorder | None = None) -> tuple[dict[str, float], Bill]:
+    """The figures; with a recorder, what everything after the POSTs is billed as, a request."""
     os.environ.update(deploy(folder))
     os.environ["OFFPEAK_BUCKET"] = STAGE
     # After the environment is set: a handler makes its ports when it is imported.
@@ -352,8 +303,10 @@ def measure(folder: Path) -> dict[str, float]:
     meter = Meter()
     meter.watch(aws._dynamodb)
     ids, rate = post_all(aws, made.secret)
+    sent = len(recorder) if recorder else 0
     url = os.environ["OFFPEAK_REQUEST_QUEUE_URL"]
     run_all(aws, collect_all(aws, handlers["collect_requests"], aws._sqs, url), handlers)
+    bill = scaled(bill_gathering(recorder.calls(sent)), 1 / REQUESTS) if recorder else {}
     writes, reads = Counter(meter.writes), Counter(meter.reads)  # without the check that follows
     lacking = [r.id for r in aws.requests.get_many(ids) if r.status != "completed"]
     if lacking:
@@ -365,7 +318,18 @@ def measure(folder: Path) -> dict[str, float]:
         "requests_per_s": round(rate, 1),
         "writes_per_request": round(writes.total() / REQUESTS, 4),
         "reads_per_request": round(reads.total() / REQUESTS, 4),
-    }
+    }, bill
+
+
+def bill_gathering(calls: list[Call]) -> Bill:
+    """As if functions had made the calls: they wait for each, at a GB of memory. Lambda itself reads the queue, ten
+    records a call; half as many are reckoned."""
+    own = [replace(c, caller=GATHERING) for c in calls if c.operation not in _OF_QUEUES]
+    waited = sum(CALL_MS.get(call.service, 0.0) for call in own) / 1_000
+    return added(
+        bill_of(own, tells_of_objects=False),
+        {(GATHERING, "lambda_gb_second"): waited, (GATHERING, "sqs"): REQUESTS * 2 / 5},
+    )
 
 
 class _QuietWorkflows:
@@ -382,13 +346,26 @@ class _QuietWorkflows:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench-requests")
+    parser.add_argument(
+        "--bill", type=Path, help="write what a request is billed as into this file"
+    )
+    options = parser.parse_args()
     python = ROOT / ".offpeak/venvs/emulator/bin/python"
     logging.disable(logging.CRITICAL)  # the handlers' lines would drown the figures
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "emulator").mkdir()
-        with Emulator(python, Path(folder) / "emulator") as emulator:
-            os.environ.update(emulator.environment)
-            print(json.dumps(measure(Path(folder))))
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "emulator").mkdir()
+        emulator = opened.enter_context(Emulator(python, folder / "emulator"))
+        os.environ.update(emulator.environment)
+        recorder = None
+        if options.bill:
+            recorder = opened.enter_context(Recorder(emulator.url, named))
+            os.environ["AWS_ENDPOINT_URL"] = recorder.url
+        figures, bill = measure(folder, recorder)
+        if options.bill:
+            options.bill.write_text(json.dumps(encode_bill(bill)))
+        print(json.dumps(figures))
 
 
 if __name__ == "__main__":

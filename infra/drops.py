@@ -1,42 +1,80 @@
-"""From S3's event of a new object in the drop folder to the queue that `ingest_drop` reads."""
+"""From S3's notice of a new object in the drop folder to the queue that `ingest_drop` reads.
+
+Straight to the queue, and of the drop folder alone: EventBridge would be told of every object in the bucket, and each
+checkpoint of every shard would be paid for as an event (decision 0014).
+"""
 
 from __future__ import annotations
 
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.rights import Resources
-from offpeak.core.drop import RESERVED_SUFFIXES
-from offpeak.core.layout import OWN_PREFIXES
+from infra.stage import Stage
+from offpeak.core.drop import DROP_PREFIX, INPUT_SUFFIXES
+
+INGEST_SECONDS = 900
+"""What `ingest_drop` may take: a packed object is unpacked by it."""
+DEAD_DAYS = 14
+RECEIVES_MAX = 5
 
 
 class Drops(Construct):
-    """A rule on the account's default bus, where S3 tells of objects.
+    """`queue`, `dead` (the name of the queue of what was given up), and the bucket's `notification`.
 
-    Its pattern excludes what lies elsewhere in the bucket, and what is named as our results. EventBridge can't ask of
-    one field that it begins so *and* doesn't end so; but everything in the bucket begins with one of a few prefixes.
+    It lies beside the bucket: S3 asks for the queue, and for its leave to send, before it takes the notification.
     """
 
-    def __init__(self, scope: Construct, id: str, *, resources: Resources) -> None:
+    def __init__(self, scope: Construct, id: str, *, stage: Stage, bucket_name: str) -> None:
         super().__init__(scope, id)
-        stage = resources.stage
-        excluded = [
-            *(f"{prefix}*" for prefix in OWN_PREFIXES),
-            *(f"*{suffix}" for suffix in RESERVED_SUFFIXES),
-        ]
-        events.Rule(
+        self.dead = stage.named("dropped-dead")
+        dead = sqs.Queue(
             self,
-            "Rule",
-            rule_name=stage.named("drops"),
-            description="Objects that were put into the drop folder",
-            event_pattern=events.EventPattern(
-                source=["aws.s3"],
-                detail_type=["Object Created"],
-                detail={
-                    "bucket": {"name": [resources.bucket.bucket_name]},
-                    "object": {"key": [{"anything-but": {"wildcard": excluded}}]},
+            "Dead",
+            queue_name=self.dead,
+            retention_period=Duration.days(DEAD_DAYS),
+            enforce_ssl=not stage.emulated,
+        )
+        # What fails is tried again when it is visible again: not hours later, though the function may take long.
+        self.queue = sqs.Queue(
+            self,
+            "Queue",
+            queue_name=stage.named("dropped"),
+            visibility_timeout=Duration.seconds(INGEST_SECONDS + 60),
+            enforce_ssl=not stage.emulated,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=RECEIVES_MAX),
+        )
+        self.queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sqs:SendMessage"],
+                resources=[self.queue.queue_arn],
+                principals=[iam.ServicePrincipal("s3.amazonaws.com")],
+                conditions={
+                    "ArnEquals": {"aws:SourceArn": f"arn:{Aws.PARTITION}:s3:::{bucket_name}"},
+                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
                 },
+            )
+        )
+
+    @property
+    def notification(self) -> s3.CfnBucket.NotificationConfigurationProperty:
+        """Inputs by their suffixes. Our results end as inputs do, and the function passes over them: S3 can't ask for
+        a name that doesn't end so."""
+        return s3.CfnBucket.NotificationConfigurationProperty(
+            queue_configurations=[self._of(suffix) for suffix in INPUT_SUFFIXES]
+        )
+
+    def _of(self, suffix: str) -> s3.CfnBucket.QueueConfigurationProperty:
+        rules = [
+            s3.CfnBucket.FilterRuleProperty(name=name, value=value)
+            for name, value in (("prefix", DROP_PREFIX), ("suffix", suffix))
+        ]
+        return s3.CfnBucket.QueueConfigurationProperty(
+            event="s3:ObjectCreated:*",
+            queue=self.queue.queue_arn,
+            filter=s3.CfnBucket.NotificationFilterProperty(
+                s3_key=s3.CfnBucket.S3KeyFilterProperty(rules=rules)
             ),
-            targets=[targets.SqsQueue(resources.drop_queue)],
         )

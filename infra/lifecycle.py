@@ -16,7 +16,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.access import PROCESS_BATCH
-from infra.drops import Drops
+from infra.drops import INGEST_SECONDS
 from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
 from infra.rights import Resources
@@ -46,8 +46,8 @@ SIZES: Mapping[str, Size] = {
     "reorder_shards": Size(memory_mb=1_769, timeout_seconds=600),
     "release_runs": Size(memory_mb=512, timeout_seconds=60),
     "dispatch_shards": Size(memory_mb=512, timeout_seconds=60),
-    # Ten notices a call; a gathering's has a row to write for each of its lines.
-    "complete_shard": Size(memory_mb=1_024, timeout_seconds=120),
+    # Ten notices a call, and hardly anything but waiting; a gathering's has a row to write for each of its lines.
+    "complete_shard": Size(memory_mb=512, timeout_seconds=120),
     "close_batch": Size(memory_mb=1_024, timeout_seconds=300),
     "harvest_shards": Size(memory_mb=1_769, timeout_seconds=900),
     "finalize_batch": Size(memory_mb=1_769, timeout_seconds=900),
@@ -59,7 +59,7 @@ SIZES: Mapping[str, Size] = {
     "sweep_requests": Size(memory_mb=512, timeout_seconds=55),
     "sweep": Size(memory_mb=512, timeout_seconds=55),  # the next sweep starts after 60
     # A packed object is unpacked here, 10 GB in some minutes; results of any size are copied by S3 itself.
-    "ingest_drop": Size(memory_mb=1_769, timeout_seconds=900),
+    "ingest_drop": Size(memory_mb=1_769, timeout_seconds=INGEST_SECONDS),
     "show_drops": Size(memory_mb=512, timeout_seconds=55),
     "deliver_drop": Size(memory_mb=1_024, timeout_seconds=900),
     "expire_files": Size(memory_mb=512, timeout_seconds=240),
@@ -72,10 +72,9 @@ SIZES: Mapping[str, Size] = {
 
 
 class Queues(Construct):
-    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices, `drops` S3's events of objects
-    in the drop folder; `requests` are stand-alone ones on their way to a shard, `groups` asks whether one has ended;
-    `batch_ended` holds what the event bus announces, `callbacks` the attempts to deliver it. `dead` are the names of
-    the queues that hold what was given up."""
+    """`dispatch` asks for a pool's next shards; `shard_ended` holds SageMaker's notices; `requests` are stand-alone, on
+    their way to a shard; `groups` asks whether one has ended; `batch_ended` holds what the event bus announces,
+    `callbacks` the attempts to deliver it. `dead` are the names of the queues that hold what was given up."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -92,13 +91,6 @@ class Queues(Construct):
             "ShardEnded",
             "shard-ended",
             visibility_seconds=6 * SIZES["complete_shard"].timeout_seconds,
-        )
-        # What fails is tried again when it is visible again: not hours later, though the function may take long.
-        self.drops = self._queue(
-            stage,
-            "Drops",
-            "drops",
-            visibility_seconds=SIZES["ingest_drop"].timeout_seconds + 60,
         )
         self.batch_ended = self._queue(
             stage,
@@ -199,8 +191,7 @@ class Lifecycle(Construct):
         self.state_machine = self._state_machine(resources.stage)
         self._listen("dispatch_shards", queues.dispatch)
         self._listen("complete_shard", queues.shard_ended)
-        self._listen("ingest_drop", queues.drops, batch_size=1)
-        Drops(self, "Drops", resources=resources)
+        self._listen("ingest_drop", resources.drop_queue, batch_size=1)
         self._every(resources.stage, "sweep", SWEEP_MINUTES)
         self._every(resources.stage, "show_drops", SWEEP_MINUTES)
         self._listen("finalize_group", queues.groups)

@@ -60,14 +60,14 @@ class LifecycleStack(Stack):
             env=stage.environment,
         )
         queues = Queues(self, "Queues", stage=stage)
-        self.dead_letter_queues = queues.dead
+        self.dead_letter_queues = [*queues.dead, storage.drops.dead]
         self.notices = Notices(self, "Notices", stage=stage, queue=queues.shard_ended)
         self.resources = Resources(
             stage=stage,
             bucket=storage.bucket,
             tables=storage.tables,
             dispatch_queue=queues.dispatch,
-            drop_queue=queues.drops,
+            drop_queue=storage.drops.queue,
             request_queue=queues.requests,
             group_queue=queues.groups,
             callback_queue=queues.callbacks,

@@ -12,6 +12,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.drops import Drops
 from infra.stage import Stage
 
 ABANDONED_MULTIPART_DAYS = 2
@@ -118,8 +119,8 @@ TABLES = {
 
 
 class Storage(Construct):
-    """`bucket`, `tables` by the name of what they hold, and the `signing_secret` that all webhook secrets follow from:
-    without it every receiver would have to be told a new one."""
+    """`bucket`, and the `drops` that it tells of; `tables` by the name of what they hold; the `signing_secret` that all
+    webhook secrets follow from: without it every receiver would have to be told a new one."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -139,6 +140,7 @@ class Storage(Construct):
 
     def _bucket(self, stage: Stage) -> s3.Bucket:
         name = f"{stage.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"
+        self.drops = Drops(self, "Drops", stage=stage, bucket_name=name)
         bucket = s3.Bucket(
             self,
             "Bucket",
@@ -162,13 +164,10 @@ class Storage(Construct):
                 ),
             ],
         )
-        # The construct's own switch is a function of CDK's that calls S3; CloudFormation knows the property.
+        # The construct's own way is a function of CDK's that calls S3; CloudFormation knows the property.
         resource = cast("s3.CfnBucket", bucket.node.default_child)
-        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
-                event_bridge_enabled=True
-            )
-        )
+        resource.notification_configuration = self.drops.notification
+        bucket.node.add_dependency(self.drops)
         return bucket
 
     def _log_bucket(self, stage: Stage, name: str) -> s3.Bucket:

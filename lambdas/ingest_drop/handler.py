@@ -1,4 +1,4 @@
-"""Records of the queue of S3's events. One that fails is delivered again, the others are done."""
+"""Records of the queue of S3's notices. One that fails is delivered again, the others are done."""
 
 from __future__ import annotations
 
@@ -30,13 +30,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
 
 
 def ingest(body: str) -> None:
-    key = parse_drop_event(body, bucket)
-    if key is None:
-        return
-    ingested = ingest_drop(
-        key, clock=aws.clock, catalogue=aws.catalogue, accounts=aws.accounts, reader=aws.reader,
-        writer=aws.writer, multipart=aws.multipart, changes=aws.changes, files=aws.files,
-        batches=aws.batches, idempotency=aws.idempotency, workflows=aws.workflows,
-        announcements=aws.announcements, drops=aws.drops,
-    )  # fmt: skip
-    logger.info("ingested", extra={"key": key, "ingested": ingested})
+    for key in parse_drop_event(body, bucket):
+        ingested = ingest_drop(
+            key, clock=aws.clock, catalogue=aws.catalogue, accounts=aws.accounts, reader=aws.reader,
+            writer=aws.writer, multipart=aws.multipart, changes=aws.changes, files=aws.files,
+            batches=aws.batches, idempotency=aws.idempotency, workflows=aws.workflows,
+            announcements=aws.announcements, drops=aws.drops,
+        )  # fmt: skip
+        logger.info("ingested", extra={"key": key, "ingested": ingested})

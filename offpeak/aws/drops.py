@@ -1,9 +1,10 @@
-"""Putting a dropped object back into its queue, as an event like S3's."""
+"""Putting a dropped object back into its queue, as a notice like S3's."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
 
 from offpeak.aws.errors import translated
 
@@ -20,7 +21,8 @@ class SqsDrops:
         self._bucket = bucket
 
     def put_back(self, key: str) -> None:
-        event = {"detail": {"bucket": {"name": self._bucket}, "object": {"key": key}}}
+        place = {"bucket": {"name": self._bucket}, "object": {"key": quote_plus(key, safe="/")}}
+        event = {"Records": [{"s3": place}]}
         with translated(f"queue of drops for {key}"):
             self._client.send_message(
                 QueueUrl=self._queue_url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,28 @@ def only(stack: Stack, types: str) -> Stack:
         if resource["Type"].startswith(types)
     }
     return Stack(stack.name, {"Resources": resources})
+
+
+def with_caller_names(stack: Stack, url: str) -> Stack:
+    """`stack` with functions that speak to AWS at `url`, each giving its folder's name as the SDK's application id."""
+    resources = {
+        logical_id: _speaking(resource, url)
+        if resource["Type"] == "AWS::Lambda::Function"
+        else resource
+        for logical_id, resource in stack.template["Resources"].items()
+    }
+    return replace(stack, template={**stack.template, "Resources": resources})
+
+
+def _speaking(function: Mapping[str, Any], url: str) -> Mapping[str, Any]:
+    properties = function["Properties"]
+    folder = properties["Handler"].split(".")[1]
+    variables = {
+        **properties.get("Environment", {}).get("Variables", {}),
+        "AWS_ENDPOINT_URL": url,
+        "AWS_SDK_UA_APP_ID": folder,
+    }
+    return {**function, "Properties": {**properties, "Environment": {"Variables": variables}}}
 
 
 def _stack(folder: Path, name: str, artifacts: Mapping[str, Any]) -> Stack:

@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 
 from offpeak.core.models_text import write_models
-from offpeak.local.assembly import Stack, only, read_assembly
+from offpeak.local.assembly import Stack, only, read_assembly, with_caller_names
 from offpeak.local.deploy import Deployed, deploy
 from offpeak.local.emulator import Emulator
 from offpeak.local.front import FrontDoor
@@ -72,7 +72,8 @@ class LocalCloud:
     `aliases` further names of it: those of `models.toml` are given too, so that what is written for a deployment runs.
     `port=0` takes a free one. `auth=True` makes the emulator enforce the deployed roles. `worker` goes over the
     instances' environment, `model_fields` over the fields of the models file (`{"shard_lines_max": 50}`). Each step of
-    the start is told to `tell`.
+    the start is told to `tell`. `between` stands between AWS and its callers: given the emulator's URL it gives the one
+    that functions, instances and SageMaker speak to, each under its own name (a meter, for example).
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class LocalCloud:
         emulator_python: Path | None = None,
         worker_python: Path | None = None,
         tell: Callable[[str], None] = lambda _: None,
+        between: Callable[[str], str] | None = None,
     ) -> None:
         found = offer(engine, model, TINY_MODEL)
         self._offer = with_names(
@@ -110,6 +112,7 @@ class LocalCloud:
             **(worker or {}),
         }
         self._tell = tell
+        self._between = between
         self._open = ExitStack()
         self._http = self._open.enter_context(
             httpx.Client(timeout=START_SECONDS_MAX, trust_env=False)
@@ -219,7 +222,10 @@ class LocalCloud:
                 environment=self._sagemaker_environment,
             )
         )
+        self._spoken_to = self._between(self._emulator.url) if self._between else self._emulator.url
         stacks = self._synthesise()
+        if self._between:
+            stacks = [with_caller_names(stack, self._spoken_to) for stack in stacks]
         self._open.callback(save_logs, self._emulator.environment, self._folder / "logs")
         self._deploy(stacks)
         self._keys = Keys(self._emulator.environment, STAGE)
@@ -280,9 +286,10 @@ class LocalCloud:
                     "LANG": "C.UTF-8",
                     "PYTHONUNBUFFERED": "1",
                     "OFFPEAK_MODELS": str(self._models_file),
+                    "AWS_SDK_UA_APP_ID": "worker",
                     **self._worker,
                 },
-                aws=self._emulator.environment,
+                aws={**self._emulator.environment, "AWS_ENDPOINT_URL": self._spoken_to},
                 folder=str(ROOT),
                 logs=str(self._folder / "logs"),
                 eager=self._eager,
@@ -315,7 +322,12 @@ class LocalCloud:
             module,
             [sys.executable, "-m", module, path],
             log=self._folder / "logs" / f"{name}.log",
-            environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
+            environment={
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "PYTHONUNBUFFERED": "1",
+                "AWS_SDK_UA_APP_ID": name,
+            },
             cwd=ROOT,
         )
         self._open.callback(process.stop, stop_seconds)

@@ -1,6 +1,11 @@
-"""S3's events of new objects, as EventBridge puts them into SQS."""
+"""S3's notices of new objects, as it puts them into SQS: keys are quoted as in a form, a space is a plus.
+
+A new configuration is greeted by a test notice, which has no records.
+"""
 
 from __future__ import annotations
+
+from urllib.parse import unquote_plus
 
 import msgspec
 
@@ -13,22 +18,31 @@ class _Object(msgspec.Struct):
     key: str
 
 
-class _Detail(msgspec.Struct):
+class _Place(msgspec.Struct):
     bucket: _Named
     object: _Object
 
 
-class _Event(msgspec.Struct):
-    detail: _Detail
+class _Record(msgspec.Struct):
+    s3: _Place
 
 
-_EVENTS = msgspec.json.Decoder(_Event)
+class _Notice(msgspec.Struct, rename="pascal"):
+    records: list[_Record] | None = None
+    event: str | None = None
 
 
-def parse_drop_event(body: str | bytes, bucket: str) -> str | None:
-    """The key of the new object; None for another bucket's. Raises ValueError for what is no such event.
+_NOTICES = msgspec.json.Decoder(_Notice)
+_TEST = "s3:TestEvent"
 
-    The ETag in the event is that of an object which may be gone: what lies there now is looked at instead.
+
+def parse_drop_event(body: str | bytes, bucket: str) -> list[str]:
+    """The keys of the new objects in this bucket. Raises ValueError for what is no such notice.
+
+    The ETag that it gives is that of an object which may be gone: what lies there now is looked at instead.
     """
-    detail = _EVENTS.decode(body).detail
-    return detail.object.key if detail.bucket.name == bucket else None
+    notice = _NOTICES.decode(body)
+    if notice.records is None and notice.event != _TEST:
+        raise ValueError("This is no notice of S3's.")
+    places = [record.s3 for record in notice.records or ()]
+    return [unquote_plus(p.object.key) for p in places if p.bucket.name == bucket]

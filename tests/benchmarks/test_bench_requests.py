@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 SMALL = "import benchmarks.requests as bench; bench.REQUESTS = 200; bench.main()"
 
 
-def test_a_request_costs_two_writes_and_its_share_of_the_road() -> None:
+def test_a_request_costs_two_writes_and_its_share_of_the_road(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", SMALL],
+        [sys.executable, "-c", SMALL, "--bill", tmp_path / "bill.json"],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -24,3 +24,7 @@ def test_a_request_costs_two_writes_and_its_share_of_the_road() -> None:
     assert set(figures) == {"requests_per_s", "writes_per_request", "reads_per_request"}
     assert 2.0 <= figures["writes_per_request"] < 2.5
     assert 0.0 < figures["reads_per_request"] < 0.5
+    bill = json.loads((tmp_path / "bill.json").read_text())
+    # Without the POST: the row is written a second time when it ends.
+    assert 1.0 <= bill["gathering dynamodb_write"] < 1.5
+    assert bill["gathering sqs"] < 0.6

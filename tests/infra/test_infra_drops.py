@@ -1,11 +1,10 @@
-"""The drop folder's wiring: which events reach the queue, and what others may do in the bucket."""
+"""The drop folder's wiring: which notices reach the queue, and what others may do in the bucket."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from infra.stacks import StorageStack
 from infra.stage import Stage, StageError, parse_stages
-from offpeak.core.drop import RESERVED_SUFFIXES, DropSource, account_of
+from offpeak.core.drop import DropSource, account_of
 from offpeak.core.layout import (
     batch_errors_key,
     error_key,
@@ -31,46 +30,47 @@ ACCOUNT = "acct_0193a4c8f2d1e5b7a9c0d4e6f8"
 ROLE = "arn:aws:iam::210987654321:role/etl"
 
 
-def _rule(stage: Synthesised) -> Mapping[str, Any]:
-    rules = stage.templates["lifecycle"].find_resources("AWS::Events::Rule").values()
-    [rule] = [r["Properties"] for r in rules if r["Properties"].get("Name") == "offpeak-prod-drops"]
-    return rule  # type: ignore[no-any-return]
+def _bucket(stage: Synthesised) -> Mapping[str, Any]:
+    buckets = stage.templates["storage"].find_resources("AWS::S3::Bucket").values()
+    [bucket] = [b for b in buckets if "NotificationConfiguration" in b["Properties"]]
+    return bucket
 
 
-@pytest.fixture(scope="module")
-def excluded(prod: Synthesised) -> Sequence[str]:
-    [matcher] = _rule(prod)["EventPattern"]["detail"]["object"]["key"]
-    [(operator, nested)] = matcher.items()
-    assert operator == "anything-but"
-    patterns: Sequence[str] = nested["wildcard"]
-    assert all(pattern.count("*") == 1 and "?" not in pattern for pattern in patterns)
-    return patterns
+def _filters(stage: Synthesised) -> Sequence[Mapping[str, str]]:
+    told = _bucket(stage)["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+    return [
+        {rule["Name"]: rule["Value"] for rule in each["Filter"]["S3Key"]["Rules"]} for each in told
+    ]
 
 
-def _passes(key: str, excluded: Sequence[str]) -> bool:
-    return not any(fnmatchcase(key, pattern) for pattern in excluded)
+def _passes(key: str, filters: Sequence[Mapping[str, str]]) -> bool:
+    return any(key.startswith(f["prefix"]) and key.endswith(f["suffix"]) for f in filters)
 
 
-def test_the_bucket_tells_eventbridge_and_no_function_of_cdks_had_to_ask_it(
-    prod: Synthesised,
-) -> None:
-    prod.templates["storage"].has_resource_properties(
-        "AWS::S3::Bucket",
-        {"NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}},
-    )
+def test_the_bucket_tells_of_the_drop_folder_alone_and_tells_the_queue(prod: Synthesised) -> None:
+    """EventBridge would be told, and paid, for every object in the bucket."""
+    told = _bucket(prod)["Properties"]["NotificationConfiguration"]
+    assert set(told) == {"QueueConfigurations"}
+    assert {each["Event"] for each in told["QueueConfigurations"]} == {"s3:ObjectCreated:*"}
     assert not prod.templates["storage"].find_resources("Custom::S3BucketNotifications")
     assert not prod.templates["storage"].find_resources("AWS::Lambda::Function")
 
 
-def test_new_objects_of_our_bucket_go_to_the_queue_of_drops(prod: Synthesised) -> None:
-    rule = _rule(prod)
-    assert rule["EventPattern"]["source"] == ["aws.s3"]
-    assert rule["EventPattern"]["detail-type"] == ["Object Created"]
-    [bucket] = rule["EventPattern"]["detail"]["bucket"]["name"]
-    assert "StorageBucket" in json.dumps(bucket)
-    [target] = rule["Targets"]
-    assert "QueuesDrops" in target["Arn"]["Fn::GetAtt"][0]
-    assert "EventBusName" not in rule  # S3 tells the account's default bus
+def test_the_queue_lets_this_bucket_send_before_the_bucket_is_told_of_it(
+    prod: Synthesised,
+) -> None:
+    policies = prod.templates["storage"].find_resources("AWS::SQS::QueuePolicy")
+    allowed = {
+        name: statement
+        for name, policy in policies.items()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    }
+    [(name, statement)] = allowed.items()
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert set(statement["Condition"]) == {"ArnEquals", "StringEquals"}
+    assert name in _bucket(prod)["DependsOn"]
 
 
 @given(
@@ -79,25 +79,26 @@ def test_new_objects_of_our_bucket_go_to_the_queue_of_drops(prod: Synthesised) -
     ),
     end=st.sampled_from([".jsonl", ".jsonl.gz"]),
 )
-def test_every_input_passes_the_rule_and_no_result_of_it_does(
-    excluded: Sequence[str], name: str, end: str
+def test_every_input_is_told_of_and_of_what_we_write_beside_it_nothing_starts_a_batch(
+    prod: Synthesised, name: str, end: str
 ) -> None:
     key = f"drop/acct_1/{name}{end}"
     if account_of(key) is None:
         return
     source = DropSource(key=key, etag="e")
-    assert _passes(key, excluded)
+    filters = _filters(prod)
+    assert sum(_passes(key, [each]) for each in filters) == 1  # S3 refuses filters that overlap
     beside = [source.status_key, source.output_key, source.errors_key, source.sidecar_key]
-    assert [key for key in beside if _passes(key, excluded)] == []
+    assert [k for k in beside if _passes(k, filters) and account_of(k) is not None] == []
+    assert not _passes(source.status_key, filters)  # it is written each minute
 
 
-def test_nothing_that_we_write_elsewhere_passes_the_rule(excluded: Sequence[str]) -> None:
+def test_nothing_that_we_write_elsewhere_is_told_of(prod: Synthesised) -> None:
     ours = [
         file_key("a", "f"), part_key("a", "u", "p"), manifest_key("b", 0), output_key("b"),
         error_key("b"), batch_errors_key("b"), "results/b/x.jsonl", "work/b/0/x.jsonl",
     ]  # fmt: skip
-    assert [key for key in ours if _passes(key, excluded)] == []
-    assert {pattern[1:] for pattern in excluded if pattern[0] == "*"} == set(RESERVED_SUFFIXES)
+    assert [key for key in ours if _passes(key, _filters(prod))] == []
 
 
 def _statements(producers: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:

@@ -17,9 +17,16 @@ def _functions(stage: Synthesised, part: str) -> Mapping[str, Mapping[str, Any]]
 
 
 def _only(stage: Synthesised, kind: str, **properties: Any) -> Mapping[str, Any]:
-    found = stage.templates["lifecycle"].find_resources(kind, {"Properties": properties})
-    [resource] = found.values()
-    return resource["Properties"]  # type: ignore[no-any-return]
+    """Of this stack, or of the queue that lies beside the bucket which tells it."""
+    found = [
+        resource["Properties"]
+        for part in ("lifecycle", "storage")
+        for resource in stage.templates[part]
+        .find_resources(kind, {"Properties": properties})
+        .values()
+    ]
+    [only] = found
+    return only  # type: ignore[no-any-return]
 
 
 def test_each_function_is_named_as_its_folder_and_runs_its_handler(prod: Synthesised) -> None:
@@ -69,7 +76,7 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
     for queue, function in {
         "offpeak-prod-dispatch.fifo": "dispatch_shards",
         "offpeak-prod-shard-ended": "complete_shard",
-        "offpeak-prod-drops": "ingest_drop",
+        "offpeak-prod-dropped": "ingest_drop",
         "offpeak-prod-requests": "collect_requests",
         "offpeak-prod-groups": "finalize_group",
         "offpeak-prod-batch-ended": "queue_deliveries",
@@ -83,7 +90,7 @@ def test_queues_hide_a_record_longer_than_its_function_may_take(prod: Synthesise
 def test_poison_is_kept_for_two_weeks(prod: Synthesised) -> None:
     stems = (
         "shard-ended-dead",
-        "drops-dead",
+        "dropped-dead",
         "requests-dead",
         "groups-dead",
         "batch-ended-dead",
@@ -137,6 +144,7 @@ def test_only_tls_reaches_queues_and_topics_in_prod(prod: Synthesised, local: Sy
         found = {
             **stage.templates["lifecycle"].find_resources("AWS::SQS::QueuePolicy"),
             **stage.templates["lifecycle"].find_resources("AWS::SNS::TopicPolicy"),
+            **stage.templates["storage"].find_resources("AWS::SQS::QueuePolicy"),
         }
         return json.dumps(found).count('"aws:SecureTransport": "false"')
 

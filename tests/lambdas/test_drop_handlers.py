@@ -29,7 +29,7 @@ def _handler(name: str, folder: DropFolder, patch: pytest.MonkeyPatch) -> Module
 
 
 def _event(key: str, bucket: str = "ours") -> str:
-    return json.dumps({"detail": {"bucket": {"name": bucket}, "object": {"key": key}}})
+    return json.dumps({"Records": [{"s3": {"bucket": {"name": bucket}, "object": {"key": key}}}]})
 
 
 def _records(*bodies: str) -> dict[str, Any]:
