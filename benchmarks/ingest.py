@@ -53,8 +53,8 @@ MODEL = Model(
 CATALOGUE = Catalogue((MODEL,))
 PRELOADED = ["offpeak.aws.connect", "offpeak.memory.memory", "offpeak.steps.plan_shards"]
 PROSE = (
-    r"A batch of requests waits for the night: summarise the following document in three sentences, please, and list "
-    r"every name in it. \n\n The café opened in 1923 \u2013 so they say. \"Größer_als\" was the word; naïve, but true. \n "
+    r"A batch of requests waits for the night: summarise the following document in three sentences, please, and "
+    r"list every name in it. \n\n The café opened in 1923 \u2013 so they say. \"Größer_als\" was the word; naïve. \n "
 )
 """As it stands within a JSON string: with escapes. One body in four has characters beyond ASCII, and underscores."""
 
