@@ -34,25 +34,34 @@ from offpeak.worker.engines.vllm import VllmEngine
 
 Side = Callable[[], Awaitable[None]]
 Figures = dict[str, float]
-BLOCK_TOKENS = 32
+BLOCK_TOKENS, CONTEXT_TOKENS = 32, 2_048
 ON_A_CPU = {"dtype": "bfloat16", "enforce-eager": True, "block-size": BLOCK_TOKENS}
 REQUESTS_PER_GROUP, PREFIX_TOKENS = 10, 1_500
 CACHED_PREFIXES = 0.21
 """Which share of all prefixes the KV cache of the cases a and b holds: as in the measurement that the goal is from
 (200 groups of 1,500 tokens, 64,000 tokens of cache)."""
+SEQUENCES, ANSWER_TOKENS = 32, 16
+"""In that measurement. Fewer at once here make answers shorter, so that a request has as large a part in a step."""
 SHARDS = 4
 
 
+def sequences_of(requests: int) -> int:
+    """As many at once as a shuffled file's requests fit into the cache of the cases a and b."""
+    tokens = requests // REQUESTS_PER_GROUP * PREFIX_TOKENS * CACHED_PREFIXES
+    return max(2, int(tokens / (PREFIX_TOKENS + 400)))
+
+
 def engine_args(case: str, requests: int, *, gpu: bool) -> dict[str, Any]:
-    """So many sequences at once that a shuffled file's fit into the cache as a sorted one's do."""
-    common: dict[str, Any] = {"max-model-len": 2_048, **({} if gpu else ON_A_CPU)}
+    """Of the sides' one engine."""
+    common: dict[str, Any] = {"max-model-len": CONTEXT_TOKENS, **({} if gpu else ON_A_CPU)}
     if case not in {"a", "b"}:
         return {**common, "max-num-seqs": 256 if gpu else 32}
     groups = requests // REQUESTS_PER_GROUP
-    tokens = round(groups * PREFIX_TOKENS * CACHED_PREFIXES)
-    sequences = max(2, tokens // (PREFIX_TOKENS + 400))
+    tokens = max(round(groups * PREFIX_TOKENS * CACHED_PREFIXES), 2 * CONTEXT_TOKENS)
     block = 16 if gpu else BLOCK_TOKENS
-    return {**common, "max-num-seqs": sequences, "num-gpu-blocks-override": tokens // block}
+    return {
+        **common, "max-num-seqs": sequences_of(requests), "num-gpu-blocks-override": tokens // block,
+    }  # fmt: skip
 
 
 class Bench:

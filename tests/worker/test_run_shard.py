@@ -463,3 +463,16 @@ def test_a_shard_that_ends_soon_writes_its_results_and_no_checkpoint() -> None:
     report = run(world, settings=replace(QUICK, checkpoint_seconds=60))
     assert report.outcome is Outcome.DONE
     assert world.checkpointed() == []
+
+
+def test_lines_with_a_common_beginning_reach_the_engine_one_after_the_other() -> None:
+    prefixes = [f"{name} is what all of these are about. " * 20 for name in "abc"]
+    texts = [f"{prefixes[n % 3]} question {n}" for n in range(30)]
+    world = World.of(*texts)
+    engine = Recording(window=1)
+    report = run(world, engine)
+    groups = [text[0] for text in engine.asked]
+    assert groups == sorted(groups)
+    assert [line["custom_id"] for line in world.results(report)[0]] == [
+        f"line-{n}" for n in range(1, 31)
+    ]
