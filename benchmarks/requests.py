@@ -140,6 +140,7 @@ def deploy(folder: Path) -> dict[str, str]:
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     return {
         **{f"OFFPEAK_TABLE_{name.upper()}": f"{STAGE}-{name}" for name in TABLES},
+        "OFFPEAK_STAGE": STAGE,
         "OFFPEAK_BUCKET": STAGE,
         "OFFPEAK_MODELS": str(models),
         "OFFPEAK_STATE_MACHINE_ARN": machine["stateMachineArn"],
