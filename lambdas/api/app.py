@@ -11,7 +11,6 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from lambdas.api.authentication import Authentication
 from lambdas.api.call import Route, bind, json_response, lower_headers
 from lambdas.api.estimates import EstimateRoutes
 from lambdas.api.exxa.groups import GroupRoutes
@@ -28,6 +27,7 @@ from lambdas.api.together.batches import TogetherBatchRoutes
 from lambdas.api.together.files import TogetherFileRoutes
 from lambdas.api.usage import UsageRoutes
 from offpeak.core.errors import OffpeakError
+from offpeak.steps.authenticate import Authentication
 from offpeak.wire.http_errors import error_body, http_error
 
 App = Callable[[dict[str, Any], Any], dict[str, Any]]

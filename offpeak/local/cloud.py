@@ -1,9 +1,12 @@
-"""The local cloud: emulator, deployed stacks, SageMaker stand-in and front door, as one context.
+"""The local cloud: emulator, deployed stacks, SageMaker stand-in and door, as one context.
 
-    front door ─► API Gateway ─► Lambda ─► …          ┐
-                                  │                   ├ the emulator, with the stacks of `python app.py`
-    stand-in ◄── InvokeEndpointAsync ── Lambda        ┘
+    door ─► gateway's limits ─► API Gateway ─► Lambda ─► …   ┐
+      │                                          │           ├ the emulator, with the stacks of `python app.py`
+      └─► S3, DynamoDB                           │           │
+    stand-in ◄────────────── InvokeEndpointAsync ┘           ┘
        └─► instances: processes of containers/vllm/main.py
+
+The door is a process of containers/door/main.py.
 
 Everything it writes lies under its folder, but for the assemblies and bundles that are kept for the next time under
 `.offpeak/`. Leaving the context stops every process it started.
@@ -27,9 +30,9 @@ from offpeak.core.models_text import write_models
 from offpeak.local.assembly import Stack, only, read_assembly, with_caller_names
 from offpeak.local.deploy import Deployed, deploy
 from offpeak.local.emulator import Emulator
-from offpeak.local.front import FrontDoor
-from offpeak.local.front import encode_config as encode_front
 from offpeak.local.function_logs import save_logs
+from offpeak.local.gateway import Gateway
+from offpeak.local.gateway import encode_config as encode_gateway
 from offpeak.local.keys import Keys
 from offpeak.local.models import known_models, offer, with_fields, with_names
 from offpeak.local.processes import Process, ProcessFailed, answers, free_port
@@ -45,6 +48,7 @@ TINY_MODEL = ROOT / ".offpeak/tiny-model"
 STAGE = "local"
 ACCOUNT = "default"
 START_SECONDS_MAX = 30.0
+DOOR_STOP_SECONDS = 20.0
 COLD_SECONDS_MAX = 180.0
 WORKERS_SECONDS_MAX = 900.0
 MODEL_SECONDS_MAX = 300.0
@@ -231,7 +235,8 @@ class LocalCloud:
         self._keys = Keys(self._emulator.environment, STAGE)
         self.account_id, self.api_key = self.new_key(ACCOUNT)
         self._start_inference(stacks, inference_port)
-        self._start_front(stacks)
+        self._start_door(self._start_gateway(stacks))
+        self._wait_for_api()
 
     def _generate_model(self) -> None:
         self._tell("Generating a tiny model with random weights")
@@ -298,35 +303,62 @@ class LocalCloud:
             if stack.name.startswith(INFERENCE)
         ]
         config = encode_config(port, served)
-        self._start_process("offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10)
+        self._start_configured("offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10)
 
-    def _start_front(self, stacks: Sequence[Stack]) -> None:
+    def _start_gateway(self, stacks: Sequence[Stack]) -> str:
+        """Its URL."""
         outputs = self._deployed.outputs[f"offpeak-{STAGE}-api"]
         [template] = [s.template for s in stacks if s.name == f"offpeak-{STAGE}-api"]
         [rest_api] = resources_of(template, "AWS::ApiGateway::RestApi").values()
-        door = FrontDoor(
-            port=self._port,
+        gateway = Gateway(
+            port=free_port(),
             target=f"{self._emulator.url}/_aws/execute-api/{outputs['RestApiId']}/{outputs['StageName']}",
             answers=list(resources_of(template, "AWS::ApiGateway::GatewayResponse").values()),
             binary_types=rest_api.get("BinaryMediaTypes", []),
         )
-        self._start_process("offpeak.local.front", encode_front(door), self._port, 5)
-        self._wait_for_api()
+        self._start_configured(
+            "offpeak.local.gateway", encode_gateway(gateway), gateway.port, DOOR_STOP_SECONDS
+        )
+        return f"http://127.0.0.1:{gateway.port}"
 
-    def _start_process(self, module: str, config: str, port: int, stop_seconds: float) -> None:
+    def _start_door(self, gateway_url: str) -> None:
+        """The container's own program, on this machine."""
+        tables = ("accounts", "files", "idempotency")
+        environment = {
+            **self._emulator.environment,
+            **{f"OFFPEAK_TABLE_{name.upper()}": f"offpeak-{STAGE}-{name}" for name in tables},
+            "OFFPEAK_BUCKET": self.bucket,
+            "OFFPEAK_GATEWAY_URL": gateway_url,
+            "OFFPEAK_BIND_HOST": "127.0.0.1",
+            "OFFPEAK_PORT": str(self._port),
+            "OFFPEAK_DRAIN_SECONDS": "2",
+        }
+        command = [sys.executable, "-m", "containers.door.main"]
+        self._start_process("door", command, environment, self._port, DOOR_STOP_SECONDS)
+
+    def _start_configured(self, module: str, config: str, port: int, stop_seconds: float) -> None:
+        """A program of ours whose one argument is its configuration."""
         name = module.rsplit(".", 1)[-1]
         path = self._folder / f"{name}.json"
         path.write_text(config)
         path.chmod(0o600)
+        command: list[str | Path] = [sys.executable, "-m", module, path]
+        self._start_process(name, command, {}, port, stop_seconds)
+
+    def _start_process(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], port: int,
+        stop_seconds: float,
+    ) -> None:  # fmt: skip
         process = Process(
-            module,
-            [sys.executable, "-m", module, path],
+            name,
+            command,
             log=self._folder / "logs" / f"{name}.log",
             environment={
                 "PATH": "/usr/bin:/bin",
                 "LANG": "C.UTF-8",
                 "PYTHONUNBUFFERED": "1",
                 "AWS_SDK_UA_APP_ID": name,
+                **environment,
             },
             cwd=ROOT,
         )

@@ -34,12 +34,7 @@ def add_part(
     """Raises NotFound, InvalidRequest for a part larger than the whole, StateConflict when the upload has ended."""
     upload = files.upload(account_id, upload_id)
     require_pending(upload, clock.now())
-    if len(data) > upload.bytes:
-        raise InvalidRequest(
-            f"The part has {len(data):,} bytes, the whole upload {upload.bytes:,}.",
-            param="data",
-            code="bytes_mismatch",
-        )
+    check_part_bytes(upload, len(data))
     part_id = reserve_id(
         PART,
         account_id=account_id,
@@ -51,6 +46,16 @@ def add_part(
     )
     writer.put(part_key(account_id, upload.id, part_id), data)
     return AddedPart(id=part_id, upload_id=upload.id, created_at=int(clock.now()))
+
+
+def check_part_bytes(upload: Upload, size: int) -> None:
+    """Raises InvalidRequest for a part larger than the whole."""
+    if size > upload.bytes:
+        raise InvalidRequest(
+            f"The part has {size:,} bytes, the whole upload {upload.bytes:,}.",
+            param="data",
+            code="bytes_mismatch",
+        )
 
 
 def require_pending(upload: Upload, now: float) -> None:

@@ -72,17 +72,27 @@ def create_file(
 
 def check_new_file(account: Account, purpose: str, size: int) -> None:
     """Raises InvalidRequest for a purpose that isn't ours, TooLarge over the account's limit."""
+    check_purpose(purpose)
+    check_file_bytes(account, size)
+
+
+def check_purpose(purpose: str) -> None:
+    """Raises InvalidRequest."""
     if purpose != INPUT_PURPOSE:
         raise InvalidRequest(
             f"Invalid value for 'purpose': {purpose!r}. Only {INPUT_PURPOSE!r} is supported.",
             param="purpose",
             code="invalid_purpose",
         )
+
+
+def check_file_bytes(account: Account, size: int, *, at_least: bool = False) -> None:
+    """Raises TooLarge. With `at_least`, `size` is what has come so far."""
     limit = account.limits.file_bytes_max
     if size > limit:
         raise TooLarge(
-            f"The file has {size:,} bytes; this account's limit is {limit:,} bytes a file. Split it, or ask the "
-            "operators of this service to lift the limit.",
+            f"The file has {'at least ' if at_least else ''}{size:,} bytes; this account's limit is {limit:,} bytes a "
+            "file. Split it, or ask the operators of this service to lift the limit.",
             param="bytes",
             code="file_too_large",
         )

@@ -26,16 +26,18 @@ def reserve_id(
     route: str,
     key: str | None,
     request: Mapping[str, Any],
+    fresh: str | None = None,
     clock: Clock,
     idempotency: Idempotency,
 ) -> str:
     """A new id, or the one that this account's request with this key was given within the last day.
 
-    `request` is what the request means, as JSON values. Raises InvalidRequest for a key that is none, StateConflict
-    (code `idempotency_key_reused`) when the key came with another request before.
+    `request` is what the request means, as JSON values; `fresh` is the new id, where one was made before. Raises
+    InvalidRequest for a key that is none, StateConflict (code `idempotency_key_reused`) when the key came with another
+    request before.
     """
     now = clock.now()
-    fresh = new_id(prefix, now)
+    fresh = fresh or new_id(prefix, now)
     if key is None:
         return fresh
     if not 0 < len(key) <= KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):

@@ -152,7 +152,7 @@ def _list(caller: Caller, path: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("count", [7_000_000, 10_500_000])
 def test_a_body_too_large_for_the_gateway_gets_the_envelope_too(caller: Caller, count: int) -> None:
-    answer = caller.call("POST", "/files", files={"file": b"x" * count}, data={"purpose": "batch"})
+    answer = caller.call("POST", "/batches", content=b"x" * count)
     assert answer.status_code == 413
     assert_fits(answer.json(), "ErrorResponse")
 

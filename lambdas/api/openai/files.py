@@ -31,7 +31,12 @@ from offpeak.wire.openai.bodies import (
     parse_fields,
     parse_json,
 )
-from offpeak.wire.openai.form import FormFile, parse_form
+from offpeak.wire.openai.form import (
+    FormFile,
+    missing_parameter,
+    parse_form,
+    unknown_parameter,
+)
 from offpeak.wire.openai.listing import parse_listing, render_list
 from offpeak.wire.openai.objects import render_deleted_file, render_file, render_pending_file
 
@@ -197,13 +202,9 @@ def only_file(files: Mapping[str, FormFile], name: str) -> FormFile:
     """The form's one file. Raises InvalidRequest."""
     unknown = next((other for other in files if other != name), None)
     if unknown is not None:
-        raise InvalidRequest(
-            f"Unknown parameter: '{unknown[:80]}'.", param=unknown[:80], code="unknown_parameter"
-        )
+        raise unknown_parameter(unknown)
     if name not in files:
-        raise InvalidRequest(
-            f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
-        )
+        raise missing_parameter(name)
     return files[name]
 
 

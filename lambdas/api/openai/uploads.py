@@ -9,7 +9,6 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.openai.files import only_file, seconds
 from lambdas.api.ports import Ports
-from offpeak.core.errors import InvalidRequest
 from offpeak.steps.add_part import add_part
 from offpeak.steps.cancel_upload import cancel_upload
 from offpeak.steps.complete_upload import complete_upload
@@ -21,7 +20,7 @@ from offpeak.wire.openai.bodies import (
     PartForm,
     parse_json,
 )
-from offpeak.wire.openai.form import parse_form
+from offpeak.wire.openai.form import parse_form, unknown_parameter
 from offpeak.wire.openai.objects import render_part, render_upload
 
 
@@ -90,10 +89,7 @@ class UploadRoutes:
         ports = self._ports
         form = parse_form(call.body, call.headers.get("content-type"))
         if form.fields:
-            name = next(iter(form.fields))[:80]
-            raise InvalidRequest(
-                f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter"
-            )
+            raise unknown_parameter(next(iter(form.fields)))
         part = add_part(
             call.account.id,
             upload_id,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lambdas.api.authentication import REMEMBERED_MAX, REMEMBERED_SECONDS, Authentication
 from offpeak.core.account import hash_secret
 from offpeak.core.errors import Unauthenticated
 from offpeak.core.ports import Save
+from offpeak.steps.authenticate import REMEMBERED_MAX, REMEMBERED_SECONDS, Authentication
 from tests.lambdas.api.client import Client, World
 
 SPOKEN = [

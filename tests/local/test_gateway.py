@@ -1,4 +1,4 @@
-"""The front door before a server that says what it was asked."""
+"""The gateway before a server that says what it was asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from offpeak.local.front import GATEWAY_BYTES_MAX, FrontDoor, make_app
+from offpeak.local.gateway import GATEWAY_BYTES_MAX, Gateway, make_app
 from offpeak.local.processes import free_port
 
 ENVELOPE = {
@@ -63,8 +63,8 @@ def target() -> Iterator[str]:
 
 
 def _client(target: str, *answers: dict[str, Any], binary: tuple[str, ...] = ()) -> TestClient:
-    door = FrontDoor(port=0, target=target, answers=answers, binary_types=binary)
-    return TestClient(make_app(door), follow_redirects=False)
+    gateway = Gateway(port=0, target=target, answers=answers, binary_types=binary)
+    return TestClient(make_app(gateway), follow_redirects=False)
 
 
 def test_path_query_and_headers_pass_untouched(target: str) -> None:

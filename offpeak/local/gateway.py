@@ -1,4 +1,5 @@
-"""The front door: passes every request to the emulator's API Gateway stage, with the limits that the emulator lacks.
+"""The gateway behind the door: passes every request to the emulator's API Gateway stage, with the limits that the
+emulator lacks.
 
 API Gateway takes 10 MB and waits 29 s, Lambda takes 6 MB of event and gives 6 MB of answer; what is over gets the
 gateway's own answer, in the envelope of the synthesised GatewayResponses. `GET /` says what this is. Nothing else is
@@ -42,7 +43,7 @@ class Broken(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrontDoor:
+class Gateway:
     """`target` is the stage's URL on the emulator. `answers` are the properties of the template's GatewayResponses,
     `binary_types` its binaryMediaTypes."""
 
@@ -95,7 +96,7 @@ def _static_headers(parameters: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def make_app(door: FrontDoor) -> Starlette:
+def make_app(gateway: Gateway) -> Starlette:
     client = httpx.AsyncClient(
         timeout=httpx.Timeout(GATEWAY_SECONDS_MAX, pool=None),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
@@ -108,16 +109,16 @@ def make_app(door: FrontDoor) -> Starlette:
     async def forward(request: Request) -> Response:
         try:
             body = await _read(request)
-            if door.event_bytes(request.headers, body) > LAMBDA_BYTES_MAX:
+            if gateway.event_bytes(request.headers, body) > LAMBDA_BYTES_MAX:
                 raise TooMuch
         except TooMuch:
-            return door.own_answer("REQUEST_TOO_LARGE", 413, "Request Too Long")
+            return gateway.own_answer("REQUEST_TOO_LARGE", 413, "Request Too Long")
         try:
-            return await _ask(client, door, request, body)
+            return await _ask(client, gateway, request, body)
         except httpx.TimeoutException:
-            return door.own_answer("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
+            return gateway.own_answer("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
         except (httpx.HTTPError, Broken):
-            return door.own_answer("INTEGRATION_FAILURE", 502, "Internal server error")
+            return gateway.own_answer("INTEGRATION_FAILURE", 502, "Internal server error")
 
     def lifespan(_: Starlette) -> AbstractAsyncContextManager[None]:
         return _closing(client)
@@ -149,13 +150,13 @@ async def _read(request: Request) -> bytes:
 
 
 async def _ask(
-    client: httpx.AsyncClient, door: FrontDoor, request: Request, body: bytes
+    client: httpx.AsyncClient, gateway: Gateway, request: Request, body: bytes
 ) -> Response:
     path = request.scope["raw_path"].decode("ascii")
     query = request.scope["query_string"].decode("ascii")
     asked = httpx.Request(
         request.method,
-        door.target + path + (f"?{query}" if query else ""),
+        gateway.target + path + (f"?{query}" if query else ""),
         headers=[(k, v) for k, v in request.headers.items() if k not in _HOP_BY_HOP],
         content=body,
     )
@@ -179,16 +180,16 @@ async def _ask(
     return response
 
 
-def encode_config(door: FrontDoor) -> str:
-    return json.dumps(asdict(door))
+def encode_config(gateway: Gateway) -> str:
+    return json.dumps(asdict(gateway))
 
 
 def main() -> None:
-    door = FrontDoor(**json.loads(Path(sys.argv[1]).read_text()))
+    gateway = Gateway(**json.loads(Path(sys.argv[1]).read_text()))
     uvicorn.run(
-        make_app(door),
+        make_app(gateway),
         host="127.0.0.1",
-        port=door.port,
+        port=gateway.port,
         log_level="warning",
         server_header=False,
         date_header=False,
