@@ -7,6 +7,7 @@
                    (default: a small chat model and a small embedding model, both open)
     line_bytes_max the longest request line that is taken (default 1,000,000; a line's body goes to the engine whole)
     hub_token_secret   the Secrets Manager secret (name or ARN) whose text is a token of the hub, for gated models
+    door           true or false: with the door or without, whatever the stage says (docs/door.md)
     target         whom the Lambda layer is built for: lambda (default), or host (this machine, this Python)
 
 With the CLI, give `-c stage=prod`. A plain `python app.py` takes the same as JSON in CDK_CONTEXT_JSON, and writes to
@@ -35,12 +36,13 @@ from infra.inference import UnfitModel
 from infra.monitoring import STAGE_TAG
 from infra.stacks import (
     ApiStack,
+    DoorStack,
     InferenceStack,
     LifecycleStack,
     MonitoringStack,
     StorageStack,
 )
-from infra.stage import Stage, StageError, parse_stages, stage_named
+from infra.stage import Stage, StageError, parse_stages, stage_named, with_door
 from offpeak.core.base_image import PIN_FILE, BaseImageError, parse_base_image
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 from offpeak.core.fit import check_fit
@@ -74,7 +76,9 @@ def add_stacks(
         line_bytes_max=line_bytes_max,
         bundles=bundles,
     )
-    ApiStack(app, resources=lifecycle.resources, bundles=bundles)
+    api = ApiStack(app, resources=lifecycle.resources, bundles=bundles).api
+    if stage.door:
+        DoorStack(app, resources=lifecycle.resources, api=api, bundles=bundles)
     for model in models:
         InferenceStack(
             app,
@@ -145,6 +149,13 @@ def choose_secret(text: str) -> str | None:
     raise ContextError(f"hub_token_secret={text}: give the secret's name, or its ARN.")
 
 
+def choose_door(stage: Stage, text: str) -> Stage:
+    """The stage with its door or without; empty is as the stage says. Raises ContextError, StageError."""
+    if text not in ("", "true", "false"):
+        raise ContextError(f"door={text}: give true or false.")
+    return with_door(stage, text == "true") if text else stage
+
+
 def choose_target(name: str) -> Target:
     for target in get_args(Target):
         if name == target:
@@ -157,7 +168,10 @@ def main() -> None:
     app = App(context=defaults, outdir=os.environ.get("CDK_OUTDIR", str(ROOT / "cdk.out")))
     models_file = choose_file(app, "models", "models.toml")
     stages = parse_stages(choose_file(app, "stages", "stages.toml").read_text())
-    stage = stage_named(read_context(app, "stage", "dev"), stages)
+    stage = choose_door(
+        stage_named(read_context(app, "stage", "dev"), stages),
+        read_context(app, "door", "").lower(),
+    )
     models = choose_models(
         parse_catalogue(models_file.read_text()), read_context(app, "deploy", "all")
     )

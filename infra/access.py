@@ -267,6 +267,15 @@ ACCESS: Mapping[str, Access] = {
     ),
 }
 
+# The door: it makes files and parts, and takes back what nobody will use.
+DOOR_ACCESS = Access(
+    reads=("accounts", "files"),
+    writes=("files", "idempotency"),
+    reads_objects=("files/", "uploads/"),
+    writes_objects=("files/", "uploads/"),
+    deletes_objects=("files/", "uploads/"),
+)
+
 # The container. Its orders come by invocation and its reports go back by SageMaker.
 WORKER_ACCESS = Access(
     reads=("runs", "shards"),

@@ -86,8 +86,9 @@ class Api(Construct):
         )
 
     def _domain(self, stage: Stage) -> apigateway.DomainNameOptions | None:
-        """The team's own name for the API. Its DNS record is theirs to make, to the stack's output DomainTarget."""
-        if stage.domain_name is None or stage.certificate_arn is None:
+        """The team's own name for the API. Its DNS record is theirs to make, to the stack's output DomainTarget. Where
+        there is a door, the name is the door's."""
+        if stage.domain_name is None or stage.certificate_arn is None or stage.door:
             return None
         return apigateway.DomainNameOptions(
             domain_name=stage.domain_name,

@@ -30,7 +30,11 @@ CODE = (
 )  # fmt: skip
 CONTAINER = (
     "offpeak/__init__.py", "offpeak/core", "offpeak/wire", "offpeak/worker", "offpeak/aws",
-    "containers",
+    "containers/vllm",
+)  # fmt: skip
+DOOR = (
+    "offpeak/__init__.py", "offpeak/core", "offpeak/wire", "offpeak/steps", "offpeak/planner",
+    "offpeak/aws", "containers/door",
 )  # fmt: skip
 # What the AWS SDK knows of services takes ten times the room of all else. We speak to these; `sts` and `sso` serve its
 # own search for credentials.
@@ -52,11 +56,12 @@ class BundleFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundles:
-    """Folders: the functions' code, their dependencies as a layer, and the worker container's build context."""
+    """Folders: the functions' code, their dependencies as a layer, and the build contexts of worker and door."""
 
     code: Path
     layer: Path
     container: Path
+    door: Path
 
 
 def make_bundles(root: Path, *, models: Path, target: Target) -> Bundles:
@@ -69,6 +74,7 @@ def make_bundles(root: Path, *, models: Path, target: Target) -> Bundles:
     return Bundles(
         code=_copied(shelf, "code", root, CODE, models),
         container=_copied(shelf, "container", root, CONTAINER, models),
+        door=_copied(shelf, "door", root, DOOR, models),
         layer=_layer(shelf, root / REQUIREMENTS, target),
     )
 

@@ -12,6 +12,7 @@ from constructs import Construct
 
 from infra.api import Api
 from infra.bundles import Bundles
+from infra.door import Door
 from infra.function import Assets
 from infra.inference import Pool
 from infra.lifecycle import Lifecycle, Notices, Queues
@@ -94,15 +95,41 @@ class ApiStack(Stack):
         super().__init__(
             scope, stage.named("api"), description="Offpeak: HTTPS API", env=stage.environment
         )
-        api = Api(self, "Api", assets=Assets(self, "Assets", bundles=bundles), resources=resources)
+        self.api = api = Api(
+            self, "Api", assets=Assets(self, "Assets", bundles=bundles), resources=resources
+        )
         domain = api.rest_api.domain_name
-        url = f"https://{stage.domain_name}/" if domain else api.rest_api.url
+        named = domain is not None or (stage.door and stage.domain_name is not None)
+        url = f"https://{stage.domain_name}/" if named else api.rest_api.url
         CfnOutput(self, "BaseUrl", value=url, description="Without /v1")
         if domain:
             target = domain.domain_name_alias_domain_name
             CfnOutput(self, "DomainTarget", value=target, description="For the name's CNAME record")
         CfnOutput(self, "RestApiId", value=api.rest_api.rest_api_id)
         CfnOutput(self, "StageName", value=api.rest_api.deployment_stage.stage_name)
+
+
+class DoorStack(Stack):
+    """Files of any size, at the stage's own host name. Whether there is one is a stage's `door`."""
+
+    def __init__(
+        self, scope: Construct, *, resources: Resources, api: Api, bundles: Bundles
+    ) -> None:
+        stage = resources.stage
+        super().__init__(
+            scope, stage.named("door"), description="Offpeak: the door", env=stage.environment
+        )
+        image = ecr_assets.DockerImageAsset(
+            self,
+            "Image",
+            directory=str(bundles.door),
+            file="containers/door/Dockerfile",
+            exclude=["models.toml"],
+            platform=ecr_assets.Platform.LINUX_AMD64,
+        )
+        door = Door(self, "Door", image=image, resources=resources, rest_api=api.rest_api)
+        target = door.load_balancer.load_balancer_dns_name
+        CfnOutput(self, "DomainTarget", value=target, description="For the name's CNAME record")
 
 
 class InferenceStack(Stack):

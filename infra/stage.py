@@ -49,6 +49,8 @@ class Stage:
     slack_seconds_min           a pool whose most urgent shard has less time than this left is an alarm
     budget_usd_per_month        what everything tagged with this stage may cost
     gpu_hours_per_day_max       how many instance hours one pool may use in a day
+    door                        whether files of any size are taken at domain_name (docs/door.md has its price)
+    door_tasks_max              how many tasks the door may grow to
     drop_producers              who else may put files into it: an Offpeak account's id → AWS accounts, roles, users
     """
 
@@ -68,6 +70,8 @@ class Stage:
     budget_usd_per_month: int | None = None
     gpu_hours_per_day_max: int | None = None
     drop_producers: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    door: bool = False
+    door_tasks_max: int = 4
     emulated: bool = False
 
     def named(self, name: str) -> str:
@@ -89,7 +93,7 @@ class Stage:
         return Environment(account=self.account, region=self.region)
 
 
-LOCAL_STAGE = Stage(name=LOCAL, keep_data=False, log_retention_days=1, emulated=True)
+LOCAL_STAGE = Stage(name=LOCAL, keep_data=False, log_retention_days=1, door=True, emulated=True)
 
 Check = Callable[[Any], bool]
 
@@ -142,6 +146,8 @@ _TAKES: Mapping[str, tuple[Check, str]] = {
     "slack_seconds_min": (_between(60, 604_800), "60 to 604,800 seconds"),
     "budget_usd_per_month": (_between(1, 10_000_000), "1 to 10,000,000 dollars"),
     "gpu_hours_per_day_max": (_between(1, 100_000), "1 to 100,000 instance hours"),
+    "door": (lambda value: type(value) is bool, "true or false"),
+    "door_tasks_max": (_between(1, 100), "1 to 100 tasks"),
     "drop_producers": (
         _are_producers,
         "a table: an account's id, acct_… = a list of AWS account ids or ARNs of roles, in quotes",
@@ -197,8 +203,21 @@ def _check(name: str, field: str, value: Any) -> None:
         raise StageError(f"stages.toml: stage {name!r}: {field} takes {takes}, not {value!r}.")
 
 
+def with_door(stage: Stage, door: bool) -> Stage:
+    """The stage with its door or without. Raises StageError."""
+    chosen = dataclasses.replace(stage, door=door)
+    if not stage.emulated:
+        _check_together(chosen)
+    return chosen
+
+
 def _check_together(stage: Stage) -> None:
     where = f"stages.toml: stage {stage.name!r}:"
+    if stage.door and stage.domain_name is None:
+        raise StageError(
+            f"{where} a door takes domain_name and certificate_arn: keys must not travel in the clear, and a load "
+            "balancer's own name has no certificate."
+        )
     if (stage.domain_name is None) != (stage.certificate_arn is None):
         raise StageError(
             f"{where} domain_name and certificate_arn take one another; give both or neither."

@@ -29,6 +29,7 @@ import httpx
 from offpeak.core.models_text import write_models
 from offpeak.local.assembly import Stack, only, read_assembly, with_caller_names
 from offpeak.local.deploy import Deployed, deploy
+from offpeak.local.door import assume_role, read_door
 from offpeak.local.emulator import Emulator
 from offpeak.local.function_logs import save_logs
 from offpeak.local.gateway import Gateway
@@ -53,6 +54,7 @@ COLD_SECONDS_MAX = 180.0
 WORKERS_SECONDS_MAX = 900.0
 MODEL_SECONDS_MAX = 300.0
 INFERENCE = f"offpeak-{STAGE}-inference-"
+DOOR = f"offpeak-{STAGE}-door"
 # SageMaker's paces are for GPUs by the hour; here a shard takes seconds and somebody watches.
 WORKER_ENVIRONMENT = {
     "OFFPEAK_LEASE_SECONDS": "30",
@@ -235,7 +237,7 @@ class LocalCloud:
         self._keys = Keys(self._emulator.environment, STAGE)
         self.account_id, self.api_key = self.new_key(ACCOUNT)
         self._start_inference(stacks, inference_port)
-        self._start_door(self._start_gateway(stacks))
+        self._start_door(stacks, self._start_gateway(stacks))
         self._wait_for_api()
 
     def _generate_model(self) -> None:
@@ -269,10 +271,10 @@ class LocalCloud:
         return read_assembly(synthesise(ROOT, self._models_file))
 
     def _deploy(self, stacks: Sequence[Stack]) -> None:
-        """Of inference, only the roles: the emulator knows no SageMaker."""
+        """Of inference and the door, only the roles: the emulator knows no SageMaker and no containers."""
         self._tell("Deploying them")
         self._deployed: Deployed = deploy(
-            [only(s, "AWS::IAM::") if s.name.startswith(INFERENCE) else s for s in stacks],
+            [only(s, "AWS::IAM::") if s.name.startswith((INFERENCE, DOOR)) else s for s in stacks],
             self._emulator.environment,
         )
 
@@ -321,13 +323,13 @@ class LocalCloud:
         )
         return f"http://127.0.0.1:{gateway.port}"
 
-    def _start_door(self, gateway_url: str) -> None:
-        """The container's own program, on this machine."""
-        tables = ("accounts", "files", "idempotency")
+    def _start_door(self, stacks: Sequence[Stack], gateway_url: str) -> None:
+        """The container's own program, in the environment and the role that its stack gives it."""
+        [template] = [s.template for s in stacks if s.name == DOOR]
+        spec = read_door(template, self._deployed.exports, self._deployed.physical[DOOR])
         environment = {
-            **self._emulator.environment,
-            **{f"OFFPEAK_TABLE_{name.upper()}": f"offpeak-{STAGE}-{name}" for name in tables},
-            "OFFPEAK_BUCKET": self.bucket,
+            **spec.environment,
+            **assume_role(spec, self._emulator.environment, self._folder / "door.ini"),
             "OFFPEAK_GATEWAY_URL": gateway_url,
             "OFFPEAK_BIND_HOST": "127.0.0.1",
             "OFFPEAK_PORT": str(self._port),

@@ -119,7 +119,7 @@ def test_large_results_are_joined_and_a_file_goes_with_its_bytes(guarded: LocalC
         bytes=len(content),
         mime_type="application/jsonl",
         purpose="batch",
-        part_size=4 << 20,
+        part_size=16 << 20,
     )
     assert upload.file is not None
     batch = client.batches.create(

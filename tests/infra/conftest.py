@@ -7,6 +7,7 @@ import pytest
 from app import ROOT
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue, parse_catalogue
+from tests.infra.door_stage import DOOR_STAGE
 from tests.infra.snapshots import empty_bundles
 from tests.infra.synthesised import Synthesised, synthesise
 
@@ -32,6 +33,12 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 @pytest.fixture(scope="session")
 def prod(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
     return synthesise("prod", bundles, catalogue)
+
+
+@pytest.fixture(scope="session")
+def with_door(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
+    """`prod` with a door."""
+    return synthesise(DOOR_STAGE, bundles, catalogue)
 
 
 @pytest.fixture(scope="session")

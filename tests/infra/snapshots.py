@@ -3,7 +3,8 @@
     python -m tests.infra.snapshots [FOLDER]
 
 One file a stack, in YAML, without what changes by itself: hashes of assets. A few inference stacks stand for all.
-With the default folder it also writes docs/deploy.md's table of what an idle stage costs.
+With the default folder it also writes the tables of what an idle stage and its door cost, in docs/deploy.md and
+docs/door.md.
 """
 
 from __future__ import annotations
@@ -21,11 +22,17 @@ from app import ROOT
 from infra.bundles import Bundles
 from infra.stage import Stage
 from offpeak.core.catalogue import Catalogue, parse_catalogue
+from tests.infra import door_cost
+from tests.infra.door_stage import DOOR_STAGE
 from tests.infra.idle_cost import put_into
 from tests.infra.synthesised import STAGES, synthesise
 
 FOLDER = ROOT / "tests/infra/templates"
 DEPLOY_GUIDE = ROOT / "docs/deploy.md"
+DOOR_GUIDE = ROOT / "docs/door.md"
+SNAPSHOTS: Mapping[str, Stage] = {**STAGES, "prod-with-door": DOOR_STAGE}
+# Where prod has a door, this much of it is another.
+DOOR_PARTS = frozenset({"api", "door"})
 # One GPU; several, with tensor parallelism; embeddings.
 POOLS = ("phi-4", "llama-3-3-70b-instruct", "qwen3-embedding-0-6b")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
@@ -40,14 +47,18 @@ def make_snapshots(bundles: Bundles) -> Mapping[str, str]:
     """File name → text, for every stage and stack."""
     return {
         f"{name}/{part}.yaml": text
-        for name, stage in STAGES.items()
+        for name, stage in SNAPSHOTS.items()
         for part, text in render_stage(stage, bundles).items()
     }
 
 
 def render_stage(stage: Stage, bundles: Bundles) -> Mapping[str, str]:
     templates = synthesise(stage, bundles, representative()).templates
-    return {part: render(template.to_json()) for part, template in templates.items()}
+    return {
+        part: render(template.to_json())
+        for part, template in templates.items()
+        if stage is not DOOR_STAGE or part in DOOR_PARTS
+    }
 
 
 def representative() -> Catalogue:
@@ -71,6 +82,7 @@ def empty_bundles(folder: Path) -> Bundles:
         "code": "offpeak/__init__.py",
         "layer": "python/some_dependency.py",
         "container": "containers/vllm/Dockerfile",
+        "door": "containers/door/Dockerfile",
     }
     for kind, name in files.items():
         path = folder / kind / name
@@ -97,6 +109,7 @@ def main() -> None:
             return
         write(FOLDER, bundles)
         DEPLOY_GUIDE.write_text(put_into(DEPLOY_GUIDE.read_text(), bundles, representative()))
+        DOOR_GUIDE.write_text(door_cost.put_into(DOOR_GUIDE.read_text(), bundles, representative()))
 
 
 if __name__ == "__main__":

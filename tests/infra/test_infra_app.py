@@ -58,7 +58,7 @@ def test_it_synthesises_from_anywhere_without_account_docker_or_cli(assembly: Pa
     templates = {path.name for path in assembly.glob("*.template.json")}
     assert templates == {
         f"offpeak-local-{part}.template.json"
-        for part in ("storage", "lifecycle", "api", "inference-phi-4")
+        for part in ("storage", "lifecycle", "api", "door", "inference-phi-4")
     }
 
 

@@ -15,7 +15,8 @@ SOURCES = (
     "offpeak/steps/sweep.py", "offpeak/planner/cut_shards.py", "offpeak/aws/connect.py",
     "offpeak/worker/run_shard.py", "offpeak/memory/changes.py", "offpeak/local/cloud.py",
     "lambdas/sweep/handler.py", "containers/vllm/Dockerfile", "containers/vllm/main.py",
-    "tests/test_it.py", "offpeak/core/__pycache__/shard.cpython-313.pyc",
+    "containers/door/Dockerfile", "containers/door/main.py", "tests/test_it.py",
+    "offpeak/core/__pycache__/shard.cpython-313.pyc",
 )  # fmt: skip
 WHEEL = {
     "botocore/__init__.py": "",
@@ -69,7 +70,15 @@ def test_functions_carry_what_they_import_and_neither_tests_nor_caches(project: 
 def test_the_container_is_built_from_the_worker_and_not_from_the_functions(project: Path) -> None:
     files = _files(_make(project).container)
     assert {"offpeak/worker/run_shard.py", "containers/vllm/Dockerfile", "models.toml"} <= files
-    assert not [name for name in files if name.startswith(("lambdas/", "offpeak/steps/"))]
+    others = ("lambdas/", "offpeak/steps/", "containers/door/")
+    assert not [name for name in files if name.startswith(others)]
+
+
+def test_the_door_is_built_from_the_steps_and_not_from_the_worker(project: Path) -> None:
+    files = _files(_make(project).door)
+    assert {"offpeak/steps/sweep.py", "containers/door/Dockerfile"} <= files
+    others = ("lambdas/", "offpeak/worker/", "containers/vllm/")
+    assert not [name for name in files if name.startswith(others)]
 
 
 def test_the_models_file_rides_along_under_its_usual_name(project: Path) -> None:

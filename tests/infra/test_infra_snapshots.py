@@ -8,24 +8,31 @@ from pathlib import Path
 import pytest
 
 from infra.bundles import Bundles
+from tests.infra import door_cost
 from tests.infra.idle_cost import BEGIN, END, Row, put_into, render
-from tests.infra.snapshots import DEPLOY_GUIDE, FOLDER, render_stage, representative
+from tests.infra.snapshots import (
+    DEPLOY_GUIDE,
+    DOOR_GUIDE,
+    FOLDER,
+    SNAPSHOTS,
+    render_stage,
+    representative,
+)
 from tests.infra.snapshots import render as render_template
-from tests.infra.synthesised import STAGES
 
 AGAIN = "run `make snapshots`, and read the difference before you commit it"
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", SNAPSHOTS)
 def test_the_templates_are_those_that_were_reviewed(name: str, bundles: Bundles) -> None:
-    made = render_stage(STAGES[name], bundles)
+    made = render_stage(SNAPSHOTS[name], bundles)
     kept = {path.stem: path.read_text() for path in (FOLDER / name).glob("*.yaml")}
     differing = sorted(part for part in made.keys() | kept if made.get(part) != kept.get(part))
     assert not differing, f"{name}: {', '.join(differing)} changed: {AGAIN}"
 
 
 def test_no_snapshot_is_of_a_stage_that_is_gone() -> None:
-    assert {path.name for path in FOLDER.iterdir()} == set(STAGES), AGAIN
+    assert {path.name for path in FOLDER.iterdir()} == set(SNAPSHOTS), AGAIN
 
 
 def test_what_an_asset_holds_changes_no_snapshot() -> None:
@@ -36,6 +43,12 @@ def test_what_an_asset_holds_changes_no_snapshot() -> None:
 def test_an_idle_stage_costs_what_the_guide_says(bundles: Bundles) -> None:
     guide = DEPLOY_GUIDE.read_text()
     assert put_into(guide, bundles, representative()) == guide, AGAIN
+
+
+def test_the_door_costs_what_its_guide_says(bundles: Bundles) -> None:
+    guide = DOOR_GUIDE.read_text()
+    assert door_cost.put_into(guide, bundles, representative()) == guide, AGAIN
+    assert re.search(r"\| Fargate \| 1 task of 1 vCPU and 2 GB \| 3\d\.\d\d \|", guide)
 
 
 def test_the_sum_is_of_the_amounts_that_stand_above_it() -> None:

@@ -30,6 +30,7 @@ runbook_url = "https://example.com/runbook"
 slack_seconds_min = 600
 budget_usd_per_month = 900
 gpu_hours_per_day_max = 24
+door_tasks_max = 2
 """
 
 
@@ -53,7 +54,9 @@ def test_every_field_may_be_left_out_and_data_are_kept_then() -> None:
 
 def test_every_field_of_a_stage_can_be_set() -> None:
     written = {line.split(" = ")[0] for line in FULL.splitlines() if " = " in line}
-    assert written | {"alarm_topic_arn", "drop_producers"} == {f.name for f in fields(Stage)} - {
+    assert written | {"alarm_topic_arn", "door", "drop_producers"} == {
+        f.name for f in fields(Stage)
+    } - {
         "name",
         "emulated",
     }

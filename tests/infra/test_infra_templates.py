@@ -22,7 +22,7 @@ NOT_EMULATED = (
 )
 
 
-@pytest.fixture(params=["prod", "dev", "local"])
+@pytest.fixture(params=["prod", "dev", "local", "with_door"])
 def stage(request: pytest.FixtureRequest) -> Synthesised:
     synthesised: Synthesised = request.getfixturevalue(request.param)
     return synthesised
@@ -32,7 +32,8 @@ def test_a_stage_is_storage_lifecycle_api_and_a_stack_per_pool(
     stage: Synthesised, catalogue: Catalogue
 ) -> None:
     expected = {"storage", "lifecycle", "api"} | {f"inference-{m.pool}" for m in catalogue.models}
-    assert set(stage.templates) - {"monitoring"} == expected
+    assert set(stage.templates) - {"monitoring", "door"} == expected
+    assert ("door" in stage.templates) is stage.stage.door
     assert ("monitoring" in stage.templates) is not stage.stage.emulated
 
 

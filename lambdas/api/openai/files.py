@@ -195,6 +195,13 @@ class FileRoutes:
         return json_response(render_deleted_file(file_id))
 
     def content(self, call: Call, file_id: str) -> Response[str]:
+        if call.query.get("redirect") == "false":
+            # A door answers this itself and takes the parameter away (docs/door.md).
+            raise InvalidRequest(
+                "Files are downloaded by a redirect here: this deployment has no door to send them.",
+                param="redirect",
+                code="redirect_required",
+            )
         return redirect_to_content(self._ports, call.account.id, file_id)
 
 

@@ -444,3 +444,9 @@ def test_a_number_of_any_length_is_only_out_of_range(client: Client) -> None:
     answer = client.send("POST", "/v1/files", raw, content_type="application/json")
     assert answer.status == 400
     assert len(answer.text) < 1_000
+
+
+def test_a_download_without_a_redirect_takes_a_door(client: Client) -> None:
+    file = client.upload(b"{}\n", "lines.jsonl")
+    answer = client.get(f"/v1/files/{file['id']}/content", redirect="false")
+    assert answer.error(400, "redirect_required")["param"] == "redirect"
