@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # CDK warns of Node 20, which is past its end of life but runs all of this; a page of warning would hide what matters.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-dispatch bench-worker simulate snapshots bench-reorder lock clean
+.PHONY: help setup setup-vllm setup-ops setup-tests demo up test lint format api-table bench-small-batch bench-requests bench-scale bench-ingest bench-dispatch bench-worker bench-door simulate snapshots bench-reorder lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -140,9 +140,13 @@ bench: setup setup-vllm ## every benchmark, one table, benchmarks/results/: ONLY
 scale-on-paper: setup ## docs/scale.md's tables anew, from what bench-cost counted
 	@$(BIN)/python -m benchmarks.scale_on_paper
 
+bench-door: setup ## how fast and in how much memory the door takes a file of GB=10; the last line is JSON
+	@$(BIN)/python -m benchmarks.door --gb $(or $(GB),10)
+
 lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-*.in
 	$(LOCK) pyproject.toml -o requirements-lambda.txt
 	$(LOCK) pyproject.toml --all-extras -o requirements.txt
+	$(LOCK:3.11=3.13) containers/door/requirements.in -o containers/door/requirements.txt
 	$(LOCK) requirements-emulator.in -o requirements-emulator.txt
 	$(LOCK) requirements-openai1.in -o requirements-openai1.txt
 	$(LOCK) requirements-together1.in -o requirements-together1.txt \
