@@ -17,6 +17,7 @@ from offpeak.steps.create_file import NewFile, create_file
 from offpeak.steps.find_file import find_file
 from offpeak.steps.list_files import list_files
 from offpeak.wire.openai.answers import (
+    ContentQuery,
     DeletedFileObject,
     FileList,
     FileObject,
@@ -79,6 +80,7 @@ class FileRoutes:
                 "/v1/files/<file_id>/content",
                 self.content,
                 summary="Download a file: a redirect to a URL that is good for an hour.",
+                query=ContentQuery,
                 status=302,
                 gives=None,
             ),

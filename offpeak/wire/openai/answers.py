@@ -215,6 +215,12 @@ class FilesQuery(TypedDict, total=False):
     purpose: str
 
 
+class ContentQuery(TypedDict, total=False):
+    """`redirect=false` asks for the bytes themselves, which takes a door (docs/door.md)."""
+
+    redirect: Literal["true", "false"]
+
+
 class ResultsQuery(TypedDict, total=False):
     """`after` is the `X-After` of the last page, and asks for what has been finished since; `kind` leaves the lines of
     the other kind out."""
