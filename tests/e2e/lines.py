@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,6 +24,18 @@ def chat_line(
 
 def chat_lines(count: int, prefix: str = "line", **body: Any) -> list[dict[str, Any]]:
     return [chat_line(f"{prefix}-{n:05}", f"What is {n} and {n}?", **body) for n in range(count)]
+
+
+def shuffled_questions(documents: int = 650, of_each: int = 4) -> list[dict[str, Any]]:
+    """Questions to documents of 1.2 kB, shuffled: more than a shard holds, so that their order pays across shards."""
+    chance = random.Random(2)
+    texts = [
+        f"{document} Question {n}?"
+        for document in [chance.randbytes(600).hex() for _ in range(documents)]
+        for n in range(of_each)
+    ]
+    chance.shuffle(texts)
+    return [chat_line(f"line-{n:05}", text) for n, text in enumerate(texts)]
 
 
 def jsonl(lines: Iterable[dict[str, Any]]) -> bytes:

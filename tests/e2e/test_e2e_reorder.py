@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 
 import pytest
@@ -13,7 +12,15 @@ from offpeak.wire.prompts import prompt_reader
 from offpeak.wire.segments import read_lines
 from tests.e2e.caller import Caller
 from tests.e2e.follow import until_ended
-from tests.e2e.lines import MODEL, assert_each_once_in_input_order, chat_line, ids, jsonl, parse
+from tests.e2e.lines import (
+    MODEL,
+    assert_each_once_in_input_order,
+    chat_line,
+    ids,
+    jsonl,
+    parse,
+    shuffled_questions,
+)
 
 pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 
@@ -24,16 +31,12 @@ OTHER = "offpeak/tiny-embed"
 def test_a_shuffled_file_is_reordered_and_comes_back_in_its_own_order(
     caller: Caller, aws: Aws
 ) -> None:
-    chance = random.Random(2)
-    documents = [chance.randbytes(600).hex() for _ in range(650)]
-    texts = [f"{document} Question {n}?" for document in documents for n in range(4)]
-    chance.shuffle(texts)
-    lines = [chat_line(f"r-{n:05}", text, MODEL) for n, text in enumerate(texts)]
+    lines = shuffled_questions()
     # Among them a few of another model, in order as they are, one that fails, and one that is refused.
     for n in range(0, 2_600, 260):
-        lines[n] = chat_line(f"r-{n:05}", "Hello.", OTHER)
-    lines[1_234] = chat_line("r-01234", "[[status=400]]")
-    lines[2_345] = chat_line("r-02345", "hello", "nobody/knows-it")
+        lines[n] = chat_line(f"line-{n:05}", "Hello.", OTHER)
+    lines[1_234] = chat_line("line-01234", "[[status=400]]")
+    lines[2_345] = chat_line("line-02345", "hello", "nobody/knows-it")
     client = caller.sdk()
     file = client.files.create(file=("lines.jsonl", jsonl(lines)), purpose="batch")
     asked = {
@@ -47,7 +50,7 @@ def test_a_shuffled_file_is_reordered_and_comes_back_in_its_own_order(
         for each in (ended.output_file_id, ended.error_file_id)
     )
     assert_each_once_in_input_order(lines, output, errors)
-    assert ids(errors) == ["r-01234", "r-02345"]
+    assert ids(errors) == ["line-01234", "line-02345"]
 
     runs = {run.model: run for run in aws.runs.of_batch(batch_id)}
     assert runs[MODEL].is_reordered

@@ -30,6 +30,7 @@ from tests.e2e.lines import (
     ids,
     jsonl,
     parse,
+    shuffled_questions,
 )
 from tests.e2e.receiver import receiving
 from tests.e2e.receiver import until as wait_until
@@ -80,6 +81,20 @@ def test_bad_lines_are_skipped_and_a_batch_expires(guarded: LocalCloud) -> None:
     errors = parse(client.files.content(ended.error_file_id).text)
     assert ids(output) == ids(lines[:10])
     assert [error["error"]["code"] for error in errors] == ["invalid_json_line", "batch_expired"]
+
+
+def test_a_shuffled_file_is_reordered(guarded: LocalCloud) -> None:
+    aws = connect(guarded)
+    client = make_caller(guarded, aws, "reorder").sdk()
+    lines = shuffled_questions()
+    file = client.files.create(file=("lines.jsonl", jsonl(lines)), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    ended = until_ended(client, batch.id)
+    assert [run.is_reordered for run in aws.runs.of_batch(batch.id)] == [True]
+    output = parse(client.files.content(ended.output_file_id or "").text)
+    assert_each_once_in_input_order(lines, output)
 
 
 def test_dropped_files_run_with_results_beside_them(guarded: LocalCloud) -> None:
