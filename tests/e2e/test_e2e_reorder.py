@@ -43,7 +43,7 @@ def test_a_shuffled_file_is_reordered_and_comes_back_in_its_own_order(
         "input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", "on_invalid": "skip",
     }  # fmt: skip
     batch_id = caller.call("POST", "/batches", json=asked).json()["id"]
-    ended = until_ended(client, batch_id)
+    ended = until_ended(client, batch_id, 240.0)
     assert ended.status == "completed"
     output, errors = (
         parse(client.files.content(each or "").text)

@@ -91,7 +91,7 @@ def test_a_shuffled_file_is_reordered(guarded: LocalCloud) -> None:
     batch = client.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    ended = until_ended(client, batch.id)
+    ended = until_ended(client, batch.id, 240.0)
     assert [run.is_reordered for run in aws.runs.of_batch(batch.id)] == [True]
     output = parse(client.files.content(ended.output_file_id or "").text)
     assert_each_once_in_input_order(lines, output)
