@@ -187,9 +187,15 @@ ACCESS: Mapping[str, Access] = {
         writes=("files", "batches", "shards", "deliveries", "ledger"),
         updates=("requests",),  # what no notice has routed
         reads_objects=("work/", "results/"),
-        writes_objects=("results/",),
+        writes_objects=("work/", "results/"),  # in work: plans for `assemble_results`
+        deletes_objects=("work/",),  # such a plan, when its upload was given up for its age
         asks_groups=True,
         asks_callbacks=True,  # of what was sent with one
+    ),
+    "assemble_results": Access(
+        reads=("batches",),
+        reads_objects=("work/", "results/"),
+        writes_objects=("work/", "results/"),
     ),
     "announce_batch": Access(
         reads=("files", "batches"),

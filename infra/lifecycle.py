@@ -38,7 +38,7 @@ DEAD_DAYS = 14
 INDEX_LAG_SECONDS = 1
 
 # A range is 64 MiB and ingest runs at the speed of one core, so one whole vCPU and no more. Planning and closing hold
-# sorted hashes or a run's rows; finalising of the largest output is 10,000 part copies, made a few at a time.
+# sorted hashes or a run's rows; finalising moves 256 MiB by itself, assembling holds a block of each of 128 sources.
 SIZES: Mapping[str, Size] = {
     "validate_range": Size(memory_mb=1_769, timeout_seconds=600),
     "plan_shards": Size(memory_mb=3_008, timeout_seconds=900),
@@ -51,6 +51,7 @@ SIZES: Mapping[str, Size] = {
     "close_batch": Size(memory_mb=1_024, timeout_seconds=300),
     "harvest_shards": Size(memory_mb=1_769, timeout_seconds=900),
     "finalize_batch": Size(memory_mb=1_769, timeout_seconds=900),
+    "assemble_results": Size(memory_mb=1_769, timeout_seconds=900),
     "announce_batch": Size(memory_mb=256, timeout_seconds=30),
     "fail_batch": Size(memory_mb=256, timeout_seconds=60),
     # Bodies of up to 32 MB at once, and their lines.

@@ -6,13 +6,18 @@
       │ fault           │ fault       ▲  ├────── close ─────────────────┤
       └──► FailBatch ◄──┘             │  └────── announce ───┐          ▼
                └──────────────────────┘                      │       CloseBatch ──► HarvestShards ──► FinalizeBatch
-                                                             └──► Dropped ◄────────────────────────────────┘
+                                                             │                                         ▲   │
+                                                             │         AssembleResults ────────────────┘   ▼
+                                                             │               ▲                         Finalized
+                                                             │               └─────── assemble ──────────┤
+                                                             └──► Dropped ◄─────────── end ──────────────┘
                                                                   │     └── yes ──► DeliverDrop
                                                                   └── no ──► AnnounceBatch ◄┘
 
 Retry and Catch are for faults: failed, cancelled and expired batches arrive as data and take the road of done ones.
-ValidateInput, ReorderShards and HarvestShards are inline Maps: over the input's byte ranges, over the chunks whose
-order would gain, over what lacks results. Rows and objects carry everything else; a state's data are ids and a few
+ValidateInput, ReorderShards, HarvestShards and AssembleResults are inline Maps: over the input's byte ranges, over the
+chunks whose order would gain, over what lacks results, and over the chunks of results that are too large for one call:
+one round of them joins, two rounds merge. Rows and objects carry everything else; a state's data are ids and a few
 hundred small numbers.
 """
 
@@ -30,6 +35,7 @@ from constructs import Construct
 RANGES_AT_ONCE_MAX = 40
 REORDERS_AT_ONCE_MAX = 40
 HARVESTS_AT_ONCE_MAX = 40
+CHUNKS_AT_ONCE_MAX = 40
 # Over the longest window (7 days) and its grace: only a batch that the sweep forgot meets it.
 RUN_DAYS_MAX = 8
 
@@ -69,7 +75,15 @@ class ProcessBatch(Construct):
         run = self._run_shards()
         close = self._close_batch()
         harvest = self._harvest_shards()
-        finalize = self._call("FinalizeBatch", "finalize_batch", LONG)
+        finalize = self._call(
+            "FinalizeBatch",
+            "finalize_batch",
+            LONG,
+            payload={**_BATCH, "in_chunks": True},
+            keep=("next", "chunks"),
+            at="$.finalized",
+        )
+        assemble = self._assemble_results()
         announce = self._call("AnnounceBatch", "announce_batch", LONG)
         fail = self._call("FailBatch", "fail_batch", LONG, keep=("next",), at="$.plan")
         deliver = self._call("DeliverDrop", "deliver_drop", LONG)
@@ -88,7 +102,13 @@ class ProcessBatch(Construct):
         reorder.add_catch(replan, result_path=sfn.JsonPath.DISCARD)
         run.add_catch(close, errors=[sfn.Errors.TIMEOUT], result_path=sfn.JsonPath.DISCARD)
         run.next(close)
-        close.next(harvest).next(finalize).next(dropped)
+        finalized = (
+            sfn.Choice(self, "Finalized", state_name="Finalized")
+            .when(sfn.Condition.string_equals("$.finalized.next", "assemble"), assemble)
+            .otherwise(dropped)
+        )
+        assemble.next(finalize)
+        close.next(harvest).next(finalize).next(finalized)
         planned = (
             sfn.Choice(self, "Planned", state_name="Planned")
             .when(sfn.Condition.string_equals("$.plan.next", "run"), run)
@@ -164,6 +184,18 @@ class ProcessBatch(Construct):
             items_path="$.closed.harvest",
             item_selector={**_BATCH, **_of_each("run", "first", "last")},
             max_concurrency=HARVESTS_AT_ONCE_MAX,
+            result_path=sfn.JsonPath.DISCARD,
+        ).item_processor(each)
+
+    def _assemble_results(self) -> sfn.Map:
+        each = self._call("AssembleChunk", "assemble_results", LONG, payload="$")
+        return sfn.Map(
+            self,
+            "AssembleResults",
+            state_name="AssembleResults",
+            items_path="$.finalized.chunks",
+            item_selector={**_BATCH, **_of_each("kind", "level", "number", "start", "stop")},
+            max_concurrency=CHUNKS_AT_ONCE_MAX,
             result_path=sfn.JsonPath.DISCARD,
         ).item_processor(each)
 

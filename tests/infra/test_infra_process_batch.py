@@ -10,8 +10,10 @@ import pytest
 
 from infra.process_batch import LONG
 from offpeak.core.batch import TASK_TOKENS_MAX
+from offpeak.planner.byte_ranges import workflow_input
 from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import Synthesised
+from tests.steps.test_limits_at_scale import INPUT, most_chunks
 
 States = Mapping[str, Mapping[str, Any]]
 CALLS = {
@@ -23,6 +25,7 @@ CALLS = {
     "CloseBatch": "CloseBatch",
     "HarvestChunk": "HarvestShards",
     "FinalizeBatch": "FinalizeBatch",
+    "AssembleChunk": "AssembleResults",
     "DeliverDrop": "DeliverDrop",
     "AnnounceBatch": "AnnounceBatch",
     "FailBatch": "FailBatch",
@@ -125,7 +128,11 @@ def test_the_road_of_a_batch_that_runs(definition: Mapping[str, Any]) -> None:
     assert states["RunShards"]["Next"] == "CloseBatch"
     assert states["CloseBatch"]["Next"] == "HarvestShards"
     assert states["HarvestShards"]["Next"] == "FinalizeBatch"
-    assert states["FinalizeBatch"]["Next"] == "Dropped"
+    assert states["FinalizeBatch"]["Next"] == "Finalized"
+    [assemble] = states["Finalized"]["Choices"]
+    assert (assemble["Variable"], assemble["StringEquals"]) == ("$.finalized.next", "assemble")
+    assert (assemble["Next"], states["Finalized"]["Default"]) == ("AssembleResults", "Dropped")
+    assert states["AssembleResults"]["Next"] == "FinalizeBatch"
     [dropped] = states["Dropped"]["Choices"]
     assert (dropped["Variable"], dropped["IsPresent"]) == ("$.dropped", True)
     assert (dropped["Next"], states["Dropped"]["Default"]) == ("DeliverDrop", "AnnounceBatch")
@@ -146,7 +153,8 @@ def test_functions_get_the_payloads_that_they_parse(definition: Mapping[str, Any
         **batch,
         "task_token.$": "$$.Task.Token",
     }
-    for name in ("CloseBatch", "FinalizeBatch", "DeliverDrop", "AnnounceBatch", "FailBatch"):
+    assert states["FinalizeBatch"]["Parameters"]["Payload"] == {**batch, "in_chunks": True}
+    for name in ("CloseBatch", "DeliverDrop", "AnnounceBatch", "FailBatch"):
         assert states[name]["Parameters"]["Payload"] == batch
     assert set(states["ValidateInput"]["ItemSelector"]) == {
         "account_id.$", "batch_id.$", "index.$", "start.$", "stop.$",
@@ -157,11 +165,14 @@ def test_functions_get_the_payloads_that_they_parse(definition: Mapping[str, Any
     assert set(states["ReorderShards"]["ItemSelector"]) == {
         "account_id.$", "batch_id.$", "run.$", "chunk.$",
     }  # fmt: skip
-    for name in ("ValidateRange", "ReorderChunk", "HarvestChunk"):
+    assert set(states["AssembleResults"]["ItemSelector"]) == {
+        "account_id.$", "batch_id.$", "kind.$", "level.$", "number.$", "start.$", "stop.$",
+    }  # fmt: skip
+    for name in ("ValidateRange", "ReorderChunk", "HarvestChunk", "AssembleChunk"):
         assert states[name]["Parameters"]["Payload.$"] == "$"
 
 
-def test_nothing_but_the_plan_and_the_harvest_is_kept_in_a_states_data(
+def test_nothing_but_the_plan_and_the_chunks_is_kept_in_a_states_data(
     definition: Mapping[str, Any],
 ) -> None:
     planned = {"next.$": "$.Payload.next", "chunks.$": "$.Payload.chunks"}
@@ -175,6 +186,10 @@ def test_nothing_but_the_plan_and_the_harvest_is_kept_in_a_states_data(
         "PlanReordered": ("$.plan", planned),
         "FailBatch": ("$.plan", {"next.$": "$.Payload.next"}),
         "CloseBatch": ("$.closed", {"harvest.$": "$.Payload.harvest"}),
+        "FinalizeBatch": (
+            "$.finalized",
+            {"next.$": "$.Payload.next", "chunks.$": "$.Payload.chunks"},
+        ),
     }
 
 
@@ -238,7 +253,7 @@ def test_a_token_is_kept_for_every_try_of_the_wait() -> None:
 
 
 def test_maps_are_inline_and_bounded(definition: Mapping[str, Any]) -> None:
-    for name in ("ValidateInput", "ReorderShards", "HarvestShards"):
+    for name in ("ValidateInput", "ReorderShards", "HarvestShards", "AssembleResults"):
         state = definition["States"][name]
         assert state["MaxConcurrency"] == 40
         assert state["ItemProcessor"]["ProcessorConfig"] == {"Mode": "INLINE"}
@@ -253,3 +268,21 @@ def test_prod_traces_executions_and_logs_errors_without_their_data(prod: Synthes
             "LoggingConfiguration": {"Level": "ERROR", "IncludeExecutionData": False},
         },
     )
+
+
+HISTORY_EVENTS_MAX = 25_000
+HARVESTS = 200
+
+
+def test_the_history_of_the_largest_batch_has_room_for_a_retry_of_everything(
+    definition: Mapping[str, Any],
+) -> None:
+    """An iteration of a Map is seven events, and three more a retry; any other state about five."""
+    states = dict(_all_states(definition))
+    # Ranges, harvests, and chunks of two files, sorted and merged.
+    iterations = len(workflow_input(INPUT)["ranges"]) + HARVESTS + 2 * 2 * most_chunks()
+    others = 10 * len(states)
+    assert iterations * (7 + 3) + others < HISTORY_EVENTS_MAX // 2
+    # Not everything fails as often as it is tried; one Map's calls may.
+    tries = states["AssembleChunk"]["Retry"][-1]["MaxAttempts"]
+    assert iterations * 7 + HARVESTS * 3 * tries + others < HISTORY_EVENTS_MAX

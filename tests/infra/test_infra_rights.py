@@ -243,6 +243,7 @@ LARGE_OBJECTS = {
     "plan_shards": "work/",
     "reorder_shards": "work/",
     "finalize_batch": "results/",
+    "assemble_results": "results/",
     "ingest_drop": "files/",
     "finalize_group": "work/",
 }

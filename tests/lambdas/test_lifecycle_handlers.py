@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from offpeak.core.file import File
 from offpeak.core.ports import Add
 from offpeak.core.shard import ShardStatus
 from offpeak.steps.cancel_batch import cancel_batch
+from tests.steps.simulation import IN_CHUNKS
 from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward
 
 IDS = {"account_id": ACCOUNT, "batch_id": BATCH}
@@ -88,6 +89,27 @@ def test_chunks_of_a_closed_batch_are_what_a_harvest_takes(functions: Functions)
     functions.call("harvest_shards", {**IDS, **chunk})
     functions.call("finalize_batch", IDS)
     assert functions.ward.batch.counts.failed == 12
+
+
+def test_chunks_of_large_results_are_what_assembling_takes(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward = functions.ward
+    functions.call("release_runs", {**IDS, "task_token": TOKEN})
+    ward.run_all()
+    assert functions.call("close_batch", IDS) == {"harvest": []}
+    ward.multipart.part_bytes_min = IN_CHUNKS.part_bytes_min
+    for folder in ("finalize_batch", "assemble_results"):
+        limits = replace(IN_CHUNKS, call_pieces_max=0, chunk_pieces=1)
+        monkeypatch.setattr(f"lambdas.{folder}.handler.LIMITS", limits)
+    answer = functions.call("finalize_batch", {**IDS, "in_chunks": True})
+    assert answer["next"] == "assemble"
+    assert len(answer["chunks"]) > 1
+    for chunk in answer["chunks"]:
+        functions.call("assemble_results", {**IDS, **chunk})
+    ended = functions.call("finalize_batch", {**IDS, "in_chunks": True})
+    assert ended == {"next": "end", "chunks": []}
+    assert ward.batch.counts.finished == 12
 
 
 def test_a_notice_that_fails_is_named_alone_and_the_others_are_taken_in(
