@@ -9,6 +9,9 @@ The first two are counted as the lines pass, but for what lies in another range.
 less than the cache's bytes have been touched since it was: all that misses counts as touched, and of what hits the part
 that was not touched since, on average its age over the oldest that the cache holds.
 
+Both are those of an instance that works all shards, one after the other. Where several share them, each sees its own
+shards in that order, contiguous lines each: what differs is what would cross from a shard to the next.
+
 For the third, a range keeps of each level the smallest keys (a bottom-k sketch: Bar-Yossef et al., "Counting distinct
 elements in a data stream", 2002); those of all ranges under the lowest of their bounds are a fair sample of all keys,
 whichever range they came from.
