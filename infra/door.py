@@ -162,6 +162,7 @@ class Door(Construct):
         self, stage: Stage, vpc: ec2.Vpc, inside: ec2.SecurityGroup,
         task: ecs.FargateTaskDefinition,
     ) -> ecs.FargateService:  # fmt: skip
+        """Without a desired count: an update would set back what scaling has chosen."""
         cluster = ecs.Cluster(self, "Cluster", vpc=vpc, cluster_name=stage.named("door"))
         return ecs.FargateService(
             self,
@@ -169,7 +170,6 @@ class Door(Construct):
             service_name=stage.named("door"),
             cluster=cluster,
             task_definition=task,
-            desired_count=TASKS_MIN,
             assign_public_ip=True,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
             security_groups=[inside],

@@ -138,6 +138,7 @@ def test_a_deployment_that_fails_goes_back(staged: Synthesised) -> None:
     service = only(staged, "AWS::ECS::Service")
     told = service["DeploymentConfiguration"]
     assert told["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+    assert "DesiredCount" not in service, "an update would set back what scaling has chosen"
     assert (told["MinimumHealthyPercent"], told["MaximumPercent"]) == (100, 200)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app import ROOT
 from infra.bundles import Bundles
 from tests.infra import door_cost
 from tests.infra.idle_cost import BEGIN, END, Row, put_into, render
@@ -49,6 +50,12 @@ def test_the_door_costs_what_its_guide_says(bundles: Bundles) -> None:
     guide = DOOR_GUIDE.read_text()
     assert door_cost.put_into(guide, bundles, representative()) == guide, AGAIN
     assert re.search(r"\| Fargate \| 1 task of 1 vCPU and 2 GB \| 3\d\.\d\d \|", guide)
+
+
+def test_the_readme_names_the_doors_price() -> None:
+    [total] = re.findall(r"\*\*sum\*\* \| \| \*\*([\d.]+)\*\*", DOOR_GUIDE.read_text())
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"costs about ${float(total):.0f} a month" in readme
 
 
 def test_the_sum_is_of_the_amounts_that_stand_above_it() -> None:
