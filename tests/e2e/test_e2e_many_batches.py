@@ -23,7 +23,7 @@ LONG = [
     for n in range(2 * SHARD_LINES + 1)
 ]
 SMALL = chat_lines(10, "small")
-AT_ONCE = 60
+AT_ONCE = 40
 
 
 def _create(client: OpenAI, lines: list[dict[str, object]]) -> Batch:
@@ -44,8 +44,8 @@ def test_ten_lines_end_while_a_long_batch_of_the_same_account_or_another_holds_i
     large, other = new_caller(), new_caller()
     client = large.sdk()
     long = _create(client, LONG)
-    until(client, long.id, lambda batch: batch.status == "in_progress")
-    until(client, long.id, lambda batch: aws.runs.get(batch.id, 0).open == 2)
+    until(client, long.id, lambda batch: batch.status == "in_progress", 120)
+    until(client, long.id, lambda batch: aws.runs.get(batch.id, 0).open == 2, 120)
     for caller in (large, other, large):
         small = _create(caller.sdk(), SMALL)
         ended = until_ended(caller.sdk(), small.id, 120)
