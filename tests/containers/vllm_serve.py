@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from offpeak.local.processes import Process, free_port
 from tests.containers.container import ROOT
 from tests.worker.world import MODEL
 
-# What differs between two answers to one request, whoever gives them: names, times, what the cache happened to hold.
-_OWN = frozenset({"id", "created", "prompt_tokens_details"})
+# What differs between two answers to one request, whoever gives them: names (of the engine, too), times, the cache.
+_OWN = frozenset({"id", "created", "system_fingerprint", "prompt_tokens_details"})
 
 
 class Server:
@@ -51,7 +52,7 @@ def vllm_serve(
         [python, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port),
          "--model", model, "--served-model-name", MODEL, *flags],
         log=folder / f"vllm-serve-{port}.log", cwd=folder,
-        environment={"PYTHONPATH": str(ROOT), **environment},
+        environment={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
     )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}")
     try:
