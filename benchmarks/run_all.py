@@ -30,6 +30,8 @@ SECONDS_MAX = 3_600
 SIZES: Mapping[str, Mapping[str, str]] = {
     "bench-ingest": {"GB": "1"},
     "bench-scale": {"LINES": "500000"},
+    "bench-door": {"GB": "2"},
+    "bench-worker": {"CASES": "a,e"},
 }
 CLAIMS: Mapping[str, str] = {
     "bench-small-batch": "a batch of 10 lines ends 3 s after it was created, on an idle local cloud",

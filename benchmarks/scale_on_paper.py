@@ -20,18 +20,22 @@ from benchmarks.cost_model import (
     DEFAULTS,
     GATHERED_LINES,
     MILLION,
+    READ_BYTES,
     S3_BYTES_PER_SECOND,
     SHARD_SECONDS,
     Measured,
     batch_bill,
     decode,
     decode_bill,
+    kept_dollars,
     million_requests,
     shard_bill,
+    ticks_a_shard,
 )
 from benchmarks.prices import GB, PRICES
 from infra.api import SIZE as API_SIZE
 from infra.lifecycle import COLLECTED_MAX, COLLECTORS_MAX, SIZES
+from infra.storage import WORK_DAYS
 from offpeak.steps import sweep
 from offpeak.worker.settings import WorkerSettings
 
@@ -96,6 +100,7 @@ QUOTAS: Mapping[str, Quota] = {
     "concurrency": Quota(limit=1_000, unit="functions at once", raised=True),
     "table": Quota(limit=40_000, unit="write units/s a table", raised=True),
     "key": Quota(limit=1_000, unit="write units/s a key", raised=False),
+    "key_reads": Quota(limit=3_000, unit="read units/s a key", raised=False),
     "fifo": Quota(limit=300, unit="sends/s a queue", raised=True),
     "in_flight": Quota(limit=120_000, unit="messages in flight a queue", raised=True),
     "starts": Quota(limit=300, unit="executions started/s", raised=True),
@@ -219,11 +224,23 @@ class Service:
             component="DynamoDB, shards and runs", rate=peak * writes, quota="table",
             spread="by batch", then="ask for more",
         )  # fmt: skip
-        # Half of what is written for a shard is written once more into the index of its pool.
+        # Into its pool's index a shard is written when it is born and ends, twice each in a transaction, and when it is
+        # claimed and renewed.
+        indexed = self.shards * (5 + ticks_a_shard(WorkerSettings())["renewal"])
         yield Load(
-            component="DynamoDB, a pool's indexes", rate=peak * hot * writes / 2, quota="key",
-            spread="by pool", then="a suffix on the pool's key, and readers that ask for each",
-        )  # fmt: skip
+            component="DynamoDB, a pool's open shards",
+            rate=peak * hot * indexed,
+            quota="key",
+            spread="by pool",
+            then="a suffix on the pool's key, and readers that ask for each",
+        )
+        yield Load(
+            component="DynamoDB, dispatchers reading open shards",
+            rate=peak * hot * self.shards * self._reads_a_dispatch(peak * hot),
+            quota="key_reads",
+            spread="by pool",
+            then="a count of a pool's open shards instead of their rows; larger shards; two pools for one model",
+        )
         yield Load(
             component="DynamoDB, requests", rate=peak * self.sent * (1 + ended), quota="table",
             spread="by request", then="ask for more",
@@ -233,6 +250,10 @@ class Service:
             component="DynamoDB, open batches", rate=peak * updates, quota="key",
             spread="not: one key holds all", then="a few keys, chosen by the batch's id",
         )  # fmt: skip
+
+    def _reads_a_dispatch(self, share: float) -> float:
+        """Units: each dispatch reads the rows of its pool's open shards from the index."""
+        return 0.5 * share * self.open_shards * self.measured.rows["shards"] / READ_BYTES
 
     def _flow(self) -> Iterator[Load]:
         peak = self.assumed.peak
@@ -308,10 +329,17 @@ class Service:
         sent = self.sent * DAY / MILLION
         requests = dollars(million_requests(self.request, self.measured)) * sent
         polls = self.open_batches * assumed.polls_a_minute * 60 * 24
+        # In the largest pool, and in others that are as large together.
+        reads = self.shards * DAY * self._reads_a_dispatch(assumed.largest_pool)
+        dispatching = reads * PRICES.dynamodb_read
         poll = (
             PRICES.api
             + PRICES.lambda_call
             + self.request.get(("api", "lambda_gb_second"), 0.0) / 2 * PRICES.lambda_gb_second
+        )
+        lines = self.lines * DAY / MILLION
+        kept = kept_dollars(
+            self.measured, WorkerSettings(), work_days=WORK_DAYS, gb_month=PRICES.s3_gb_month
         )
         per_day = assumed.requests_a_day * (assumed.line_bytes + assumed.result_bytes) / GB
         fetched = assumed.requests_a_day * assumed.result_bytes * assumed.fetched / GB
@@ -322,10 +350,12 @@ class Service:
                 "inputs and results kept in S3",
                 per_day * assumed.kept_days * PRICES.s3_gb_month / 30,
             ),
+            ("shards' results and checkpoints in `work/`, until they expire", kept * lines),
             ("stand-alone requests", requests),
             ("batches: shards", of_lines),
             ("batches: themselves", of_batch * batches),
             ("clients that poll their batches", polls * poll),
+            ("dispatchers that read the pools' open shards", dispatching),
         ]
 
 
