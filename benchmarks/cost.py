@@ -51,6 +51,7 @@ from benchmarks.cost_model import (
     decode_bill,
     encode,
     encode_bill,
+    index_moves,
     kept_dollars,
     million_lines,
     million_requests,
@@ -373,6 +374,7 @@ def measure_shards(
         lines_a_shard=lines_a_shard, shard=shard, batch=rest(small, shard, few),
         ticks=price_ticks(meter, slow), rows=row_sizes(meter),
         result_bytes=sum(outputs) / len(outputs), work_bytes=kept / many,
+        index_moves=(index_moves(many) - index_moves(few)) / (many - few),
     )  # fmt: skip
 
 

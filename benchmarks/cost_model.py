@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.bill import Bill, added, scaled
@@ -19,6 +20,7 @@ from benchmarks.prices import GB
 from infra.lifecycle import SIZES
 from offpeak.core.model import Model
 from offpeak.core.ports import PART_BYTES_MIN
+from offpeak.core.run import Run
 from offpeak.planner.byte_ranges import byte_ranges
 from offpeak.planner.join_pieces import join_pieces
 from offpeak.worker.settings import WorkerSettings
@@ -43,6 +45,8 @@ SHARDS_AN_INSTANCE = DEFAULTS.concurrency
 LOOKS_A_MINUTE = 2
 """`sweep` and `measure_pools` read the indexes of open shards and ready runs."""
 READ_BYTES = 4_096
+TRANSACTION = 2
+"""Times the price of a write by itself."""
 _NOT_OF_GATHERINGS = frozenset(
     {"api", "client", "validate_range", "plan_shards", "queue_deliveries"}
 )
@@ -56,7 +60,7 @@ SHIPPED = WorkerSettings()
 class Measured:
     """What the local cloud's calls came to. `ticks` are of one renewal, poll, checkpoint each; `rows` the bytes of an
     open shard's, a run's and a batch's row; `result_bytes` those of a shard's output; `work_bytes` all that a shard
-    leaves in `work/`, its checkpoints not among them."""
+    leaves in `work/`, its checkpoints not among them; `index_moves` how often a dispatch wrote its run's index."""
 
     lines_a_shard: int
     shard: Bill
@@ -65,6 +69,7 @@ class Measured:
     rows: Mapping[str, float]
     result_bytes: float
     work_bytes: float
+    index_moves: float
 
 
 def ticks_in(seconds: float, every: float) -> int:
@@ -89,7 +94,21 @@ def shard_bill(measured: Measured, settings: WorkerSettings = SHIPPED) -> Bill:
     )
     looks = LOOKS_A_MINUTE * SHARD_SECONDS / 60
     watched: Bill = {("sweep", "dynamodb_read"): looks * _lagging(measured.rows["shards"])}
-    return added(measured.shard, *ticked, watched)
+    shards = MILLION // measured.lines_a_shard
+    moves = index_moves(shards) / shards - measured.index_moves
+    indexed: Bill = {("dispatch_shards", "dynamodb_write"): TRANSACTION * moves}
+    return added(measured.shard, *ticked, watched, indexed)
+
+
+def index_moves(shards: int) -> int:
+    """How often a run of so many shards is written into its index while they are dispatched: each time that what it
+    says of the shards left, which it rounds, changes. In a run of a few that is each time."""
+    run = Run(
+        batch_id="", account_id="", number=0, model="", pool="", endpoint="", manifest_key="",
+        manifest_bytes=0, shards=shards, lines=0, deadline=0, created_at=0,
+    )  # fmt: skip
+    left = [replace(run, cursor=cursor).shards_left for cursor in range(shards + 1)]
+    return sum(before != after for before, after in pairwise(left))
 
 
 def batch_bill(measured: Measured, lines: int = MILLION) -> Bill:
