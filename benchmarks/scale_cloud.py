@@ -26,28 +26,36 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 def run(lines: int, folder: Path, stages: Any, *, shared: bool) -> tuple[Path, Path, Path | None]:
     """The input's, the output's and the error file's paths."""
-    given, output = folder / "input.jsonl", folder / "output.jsonl"
     # Whoever stops this stops the cloud's processes, too.
     with (
         leave_on_signals(),
         LocalCloud(engine="echo", folder=folder / "cloud", tell=print) as cloud,
     ):
         cloud.wait_for_workers()
-        with given.open("wb") as file:
-            for part in in_parts(input_blocks(lines, cloud.model, shared=shared), 64 * MIB):
-                file.write(part)
-        if given.stat().st_size != lines * LINE_BYTES:
-            raise SystemExit(f"{given} has {given.stat().st_size:,} bytes.")
-        with Api(Settings(cloud.base_url, cloud.api_key)) as api:
-            with stages.stage("upload"):
-                uploaded = upload_file(api, given, lambda _: None)
-            with stages.stage("create"):
-                batch = _create(api, uploaded["id"])
-            batch = _follow(api, batch, lines, stages)
-            errors = _download(api, batch, "error_file_id", folder / "errors.jsonl")
-            with stages.stage("download"):
-                if _download(api, batch, "output_file_id", output) is None:
-                    raise SystemExit(f"{batch['id']} has no output.")
+        settings = Settings(cloud.base_url, cloud.api_key)
+        return run_on(settings, cloud.model, lines, folder, stages, shared=shared)
+
+
+def run_on(
+    settings: Settings, model: str, lines: int, folder: Path, stages: Any, *, shared: bool
+) -> tuple[Path, Path, Path | None]:
+    """The same on a deployment that is there."""
+    given, output = folder / "input.jsonl", folder / "output.jsonl"
+    with given.open("wb") as file:
+        for part in in_parts(input_blocks(lines, model, shared=shared), 64 * MIB):
+            file.write(part)
+    if given.stat().st_size != lines * LINE_BYTES:
+        raise SystemExit(f"{given} has {given.stat().st_size:,} bytes.")
+    with Api(settings) as api:
+        with stages.stage("upload"):
+            uploaded = upload_file(api, given, lambda _: None)
+        with stages.stage("create"):
+            batch = _create(api, uploaded["id"])
+        batch = _follow(api, batch, lines, stages)
+        errors = _download(api, batch, "error_file_id", folder / "errors.jsonl")
+        with stages.stage("download"):
+            if _download(api, batch, "output_file_id", output) is None:
+                raise SystemExit(f"{batch['id']} has no output.")
     return given, output, errors
 
 

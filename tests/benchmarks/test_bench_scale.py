@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from benchmarks.check_results import check
+from benchmarks.scale import Stages
+from benchmarks.scale_cloud import run_on
 from benchmarks.scale_input import LINE_BYTES, in_parts, input_blocks
+from offpeak.cli.settings import Settings
+from offpeak.local.cloud import LocalCloud
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +40,17 @@ def test_a_small_file_goes_all_the_way_and_nothing_is_lost(
     assert set(figures["seconds"]) == {
         "upload", "create", "validate", "plan", "run", "close", "finalize", "announce", "check", *stages,
     }  # fmt: skip
+
+
+@pytest.mark.cloud
+def test_the_same_goes_through_the_local_cloud(cloud: LocalCloud, tmp_path: Path) -> None:
+    stages = Stages()
+    settings = Settings(cloud.base_url, cloud.api_key)
+    paths = run_on(settings, cloud.model, 4_500, tmp_path, stages, shared=False)
+    found = check(*paths)
+    assert found.pop("peak_rss_mb") > 0
+    assert found == {"lines": 4_500, "lost": 0, "duplicated": 0, "out_of_order": 0, "wrong": 0}
+    assert {"upload", "create", "download"} <= set(stages.seconds)
 
 
 def test_input_lines_are_of_one_size_and_their_parts_are_the_same_bytes() -> None:
