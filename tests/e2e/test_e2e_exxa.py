@@ -168,6 +168,24 @@ def test_a_large_body_goes_another_way_and_its_result_comes_back(page: Page) -> 
     assert result["response"]["body"]["choices"][0]["message"]["content"] == text
 
 
+def test_results_of_a_batch_that_no_function_could_answer_come_by_a_redirect(
+    page: Page, caller: Caller
+) -> None:
+    """The page's own snippet follows it: to a URL of the account's object, without knowing."""
+    texts = [letter * 900_000 for letter in "abcde"]
+    ids = [send(page, text)["id"] for text in texts]
+    made = ast.literal_eval(page(CREATE_A_BATCH, request_id1=ids[0], request_id2=ids[1]))
+    caller.call("POST", f"/batches/{made['id']}/requests", json={"requests_ids": ids[2:]})
+    assert until_status(lambda: status_of(page, made["id"])) == "completed"
+    answer = caller.call("GET", f"/batches/{made['id']}/results")
+    assert (answer.status_code, answer.text) == (302, "")
+    printed = page(RESULTS, batch_id_here=made["id"])
+    lines = [json.loads(line) for line in printed.splitlines() if line]
+    assert [line["id"] for line in lines] == ids
+    said = [line["response"]["body"]["choices"][0]["message"]["content"] for line in lines]
+    assert said == texts
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
