@@ -12,6 +12,7 @@ from openai.types import Batch
 from offpeak.aws.connect import Aws
 from offpeak.core.account import Billing
 from offpeak.core.ports import Save
+from offpeak.local.models import TINY_EMBED
 from tests.e2e.caller import Caller
 from tests.e2e.follow import until_ended
 from tests.e2e.lines import chat_line, ids, jsonl, parse
@@ -49,13 +50,11 @@ def test_all_texts_are_submitted_in_one_file_and_their_embeddings_come_back_in_b
     caller: Caller,
 ) -> None:
     """ "Embeddings for vector database construction"."""
-    listed = caller.sdk().models.list()
-    model = next(each.id for each in listed if each.to_dict()["modality"] == "embedding")
     lines = [
         {
             "custom_id": f"document-{n}", "method": "POST", "url": EMBEDDINGS,
             "body": {
-                "model": model, "input": [f"Part {part} of {n}." for part in range(TEXTS_A_LINE)],
+                "model": TINY_EMBED, "input": [f"Part {part} of {n}." for part in range(TEXTS_A_LINE)],
             },
         }
         for n in range(DOCUMENTS)
