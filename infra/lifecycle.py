@@ -40,8 +40,9 @@ INDEX_LAG_SECONDS = 1
 # A range is 64 MiB and ingest runs at the speed of one core, so one whole vCPU and no more. Planning and closing hold
 # sorted hashes or a run's rows; finalising moves 256 MiB by itself, assembling holds a block of each of 128 sources.
 SIZES: Mapping[str, Size] = {
-    "validate_range": Size(memory_mb=1_769, timeout_seconds=600),
-    "plan_shards": Size(memory_mb=3_008, timeout_seconds=900),
+    # S3 gives a function 40–75 MB/s: half a vCPU checks more than twice that.
+    "validate_range": Size(memory_mb=1_024, timeout_seconds=600),
+    "plan_shards": Size(memory_mb=1_769, timeout_seconds=900),
     # A chunk of 192 MiB is held and sorted; the rest of the vCPU's memory is room for lines that are many and short.
     "reorder_shards": Size(memory_mb=1_769, timeout_seconds=600),
     "release_runs": Size(memory_mb=512, timeout_seconds=60),
@@ -50,8 +51,9 @@ SIZES: Mapping[str, Size] = {
     "complete_shard": Size(memory_mb=512, timeout_seconds=120),
     "close_batch": Size(memory_mb=1_024, timeout_seconds=300),
     "harvest_shards": Size(memory_mb=1_769, timeout_seconds=900),
-    "finalize_batch": Size(memory_mb=1_769, timeout_seconds=900),
-    "assemble_results": Size(memory_mb=1_769, timeout_seconds=900),
+    # Bytes on their way from S3 to S3, four parts at once.
+    "finalize_batch": Size(memory_mb=1_024, timeout_seconds=900),
+    "assemble_results": Size(memory_mb=1_024, timeout_seconds=900),
     "announce_batch": Size(memory_mb=256, timeout_seconds=30),
     "fail_batch": Size(memory_mb=256, timeout_seconds=60),
     # Bodies of up to 32 MB at once, and their lines.

@@ -51,6 +51,12 @@ class DynamoRuns:
             self._table.get(f"run {batch_id}.{number}", batch_id=batch_id, number=number)
         )
 
+    def glance(self, batch_id: str, number: int) -> Run:
+        found = self._table.get(
+            f"run {batch_id}.{number}", consistent=False, batch_id=batch_id, number=number
+        )
+        return run_from_item(found)
+
     def of_batch(self, batch_id: str) -> Sequence[Run]:
         found = self._table.query("#batch_id = :batch_id", {":batch_id": batch_id})
         return [run_from_item(item) for item in found]

@@ -23,13 +23,13 @@ class Table:
         self.client = client
         self.name = name
 
-    def get(self, what: str, **key: str | int) -> Item:
-        """The row of this key, strongly consistent. Raises NotFound, naming `what`."""
+    def get(self, what: str, *, consistent: bool = True, **key: str | int) -> Item:
+        """The row of this key, strongly consistent unless told otherwise. Raises NotFound, naming `what`."""
         if not all(_storable(value) for value in key.values()):
             raise NotFound(f"There is no {what[:WHAT_CHARACTERS_MAX]}.")
         with translated(what):
             answer = self.client.get_item(
-                TableName=self.name, Key=to_attributes(key), ConsistentRead=True
+                TableName=self.name, Key=to_attributes(key), ConsistentRead=consistent
             )
         if "Item" not in answer:
             raise NotFound(f"There is no {what}.")

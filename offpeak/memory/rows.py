@@ -199,6 +199,9 @@ class MemoryRuns:
     def get(self, batch_id: str, number: int) -> Run:
         return self._tables.find(Run, batch_id, number)
 
+    def glance(self, batch_id: str, number: int) -> Run:
+        return self.get(batch_id, number)
+
     def of_batch(self, batch_id: str) -> Sequence[Run]:
         return self._tables.select(Run, lambda run: run.batch_id == batch_id)
 

@@ -24,7 +24,7 @@ from offpeak.steps.create_file import NewFile, add_file, already_made, check_new
 from offpeak.steps.reserve_id import reserve_id
 
 MIB = 1 << 20
-PART_BYTES_SMALLEST = 16 * MIB
+PART_BYTES_SMALLEST = 32 * MIB
 PARTS_WANTED_MAX = 1_000  # so that their URLs, up to 2 kB each, fit one answer
 URL_SECONDS = 6 * 3_600
 

@@ -125,7 +125,7 @@ class Instance:
 
     async def _is_closing(self, run: tuple[str, int]) -> bool:
         try:
-            row = await asyncio.to_thread(self._ports.runs.get, *run)
+            row = await asyncio.to_thread(self._ports.runs.glance, *run)
         except (Unavailable, NotFound) as error:
             logger.warning("run %s.%d can't be read: %s", *run, error)
             return False

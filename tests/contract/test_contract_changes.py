@@ -33,6 +33,7 @@ def test_every_kind_of_row_comes_back_as_it_was_one_version_higher(ports: Ports)
     assert ports.files.upload(account.id, upload.id) == replace(upload, version=1)
     assert ports.batches.get(account.id, batch.id) == replace(batch, version=1)
     assert ports.runs.get(batch.id, 0) == replace(run, version=1)
+    assert ports.runs.glance(batch.id, 0) == replace(run, version=1)
     assert ports.shards.get(batch.id, 0, 0) == replace(shard, version=1)
 
 
