@@ -146,6 +146,7 @@ bench-door: setup ## how fast and in how much memory the door takes a file of GB
 lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-*.in
 	$(LOCK) pyproject.toml -o requirements-lambda.txt
 	$(LOCK) pyproject.toml --all-extras -o requirements.txt
+	$(LOCK) --no-deps requirements-tokenizers.in -o requirements-tokenizers.txt
 	$(LOCK:3.11=3.13) containers/door/requirements.in -o containers/door/requirements.txt
 	$(LOCK) requirements-emulator.in -o requirements-emulator.txt
 	$(LOCK) requirements-openai1.in -o requirements-openai1.txt

@@ -45,6 +45,7 @@ class Access:
     asks_callbacks: bool = False
     signs: bool = False
     calls_out: bool = False
+    counts_tokens: bool = False
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ ACCESS: Mapping[str, Access] = {
         updates=("requests",),
         deletes=("files", "webhooks"),
         # In work: where a request's result is, among those of its shard.
-        reads_objects=("files/", "uploads/", "results/", "drop/", "work/"),
+        reads_objects=("files/", "uploads/", "results/", "drop/", "work/", "tokenizers/"),
         # In results: the errors of a batch that failed at once. In work: a request's large body or result, and what
         # tells of a group's members and of cancelled requests.
         writes_objects=(
@@ -109,6 +110,7 @@ ACCESS: Mapping[str, Access] = {
         asks_callbacks=True,
         signs=True,
         calls_out=True,
+        counts_tokens=True,
     ),
     "ingest_drop": Access(
         reads=("accounts", "files", "batches"),

@@ -24,6 +24,7 @@ from typing import Literal
 Target = Literal["lambda", "host"]
 
 REQUIREMENTS = "requirements-lambda.txt"
+TOKENIZERS = "requirements-tokenizers.txt"
 CODE = (
     "offpeak/__init__.py", "offpeak/core", "offpeak/wire", "offpeak/steps", "offpeak/planner",
     "offpeak/aws", "lambdas",
@@ -50,16 +51,22 @@ _LAMBDA = (
 )  # fmt: skip
 
 
+# What it declares is for downloads from the hub, and not locked.
+_ALONE = {TOKENIZERS: ("--no-deps",)}
+
+
 class BundleFailed(RuntimeError):
     """A bundle could not be made; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundles:
-    """Folders: the functions' code, their dependencies as a layer, and the build contexts of worker and door."""
+    """Folders: the functions' code, their dependencies as a layer, the tokenizers' library as one of its own, and the
+    build contexts of worker and door."""
 
     code: Path
     layer: Path
+    tokenizers: Path
     container: Path
     door: Path
 
@@ -75,7 +82,8 @@ def make_bundles(root: Path, *, models: Path, target: Target) -> Bundles:
         code=_copied(shelf, "code", root, CODE, models),
         container=_copied(shelf, "container", root, CONTAINER, models),
         door=_copied(shelf, "door", root, DOOR, models),
-        layer=_layer(shelf, root / REQUIREMENTS, target),
+        layer=_layer(shelf, "layer", root / REQUIREMENTS, target),
+        tokenizers=_layer(shelf, "tokenizers", root / TOKENIZERS, target),
     )
 
 
@@ -106,7 +114,7 @@ def _sources(root: Path, parts: Iterable[str]) -> Iterator[Path]:
             yield from (p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
-def _layer(shelf: Path, requirements: Path, target: Target) -> Path:
+def _layer(shelf: Path, kind: str, requirements: Path, target: Target) -> Path:
     if not requirements.exists():
         raise BundleFailed(f"{requirements} is missing.")
     where = (
@@ -121,12 +129,13 @@ def _layer(shelf: Path, requirements: Path, target: Target) -> Path:
     digest = hashlib.sha256(made_of).hexdigest()[:16]
 
     def build(folder: Path) -> None:
-        _install(requirements, folder / "python", _LAMBDA if target == "lambda" else ())
+        options = _LAMBDA if target == "lambda" else ()
+        _install(requirements, folder / "python", (*options, *_ALONE.get(requirements.name, ())))
         _prune(folder / "python")
         if target == "host":
             _compile(folder / "python")
 
-    return _kept(shelf / f"layer-{where}-{digest}", build)
+    return _kept(shelf / f"{kind}-{where}-{digest}", build)
 
 
 def _install(requirements: Path, into: Path, options: Iterable[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -21,18 +23,27 @@ ARCHITECTURE = lambda_.Architecture.ARM_64
 
 class Assets(Construct):
     """The code of all functions and the layer with what they depend on: once a stack, since an export of the one
-    stack's layer version could not change while the other uses it."""
+    stack's layer version could not change while the other uses it. The tokenizers' library is a layer that only the
+    stacks have whose functions ask for it."""
 
     def __init__(self, scope: Construct, id: str, *, bundles: Bundles) -> None:
         super().__init__(scope, id)
         self.code = lambda_.Code.from_asset(str(bundles.code))
-        self.layer = lambda_.LayerVersion(
+        self._bundles = bundles
+        self.layer = self._layer("Dependencies", bundles.layer, "requirements-lambda.txt")
+
+    @cached_property
+    def tokenizers(self) -> lambda_.LayerVersion:
+        return self._layer("Tokenizers", self._bundles.tokenizers, "requirements-tokenizers.txt")
+
+    def _layer(self, id: str, folder: Path, lock: str) -> lambda_.LayerVersion:
+        return lambda_.LayerVersion(
             self,
-            "Dependencies",
-            code=lambda_.Code.from_asset(str(bundles.layer)),
+            id,
+            code=lambda_.Code.from_asset(str(folder)),
             compatible_runtimes=[RUNTIME],
             compatible_architectures=[ARCHITECTURE],
-            description="What requirements-lambda.txt locks",
+            description=f"What {lock} locks",
         )
 
 
@@ -81,7 +92,7 @@ class Function(Construct):
             function_name=name,
             handler=f"lambdas.{folder}.handler.handler",
             code=assets.code,
-            layers=[assets.layer],
+            layers=[assets.layer, *([assets.tokenizers] if access.counts_tokens else [])],
             runtime=RUNTIME,
             architecture=ARCHITECTURE,
             memory_size=size.memory_mb,

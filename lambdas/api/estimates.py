@@ -38,7 +38,8 @@ class EstimateRoutes:
         window_seconds = parse_window(body.completion_window)
         estimate = estimate_batch(
             call.account, body.input_file_id, body.endpoint, clock=ports.clock, files=ports.files,
-            reader=ports.reader, runs=ports.runs, ledger=ports.ledger, catalogue=ports.catalogue,
+            reader=ports.reader, runs=ports.runs, ledger=ports.ledger,
+            tokenizers=ports.tokenizers, catalogue=ports.catalogue,
         )  # fmt: skip
         return json_response(
             render_estimate(estimate, body, int(ports.clock.now()), window_seconds)

@@ -29,6 +29,7 @@ from offpeak.core.ports import (
     Runs,
     Secrets,
     Shards,
+    Tokenizers,
     Webhooks,
     Workflows,
     Writer,
@@ -88,5 +89,7 @@ class Ports(Protocol):
     def callbacks(self) -> Callbacks: ...
     @property
     def destinations(self) -> Destinations: ...
+    @property
+    def tokenizers(self) -> Tokenizers: ...
     @property
     def catalogue(self) -> Catalogue: ...

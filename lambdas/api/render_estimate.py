@@ -9,6 +9,7 @@ from offpeak.steps.estimate_batch import BatchEstimate, Figures, ModelEstimate
 from offpeak.wire.money import render_amount
 from offpeak.wire.money_answers import AmountRange, EstimateObject, ModelEstimateObject, Range
 from offpeak.wire.openai.bodies import EstimateBatchBody
+from offpeak.wire.prompt_texts import ANSWER_TOKENS, MESSAGE_TOKENS
 
 WHICH = ("low", "expected", "high")
 
@@ -40,17 +41,19 @@ def render_estimate(
 def _render_model(model: ModelEstimate) -> ModelEstimateObject:
     digits = _digits(model)
 
-    def each(value: Callable[[Figures], int]) -> Range:
+    def each(value: Callable[[Figures], int], digits: int = digits) -> Range:
         return _range(lambda which: _rounded(value(_figures(model, which)), digits))
 
     return {
         "model": model.model,
         "requests": model.work.lines,
-        "input_tokens": each(lambda figures: figures.usage.input_tokens),
+        "input_tokens": each(lambda figures: figures.usage.input_tokens, _input_digits(model)),
         "output_tokens": each(lambda figures: figures.usage.output_tokens),
         "output_tokens_limit": model.work.completion_tokens,
         "cost": _amounts(lambda which: _rounded(_figures(model, which).microdollars, digits)),
-        "tokens_basis": model.tokens_basis,
+        "tokens_basis": model.input_basis,
+        "tokenised_requests": model.tokenised_requests,
+        "output_tokens_basis": model.output_basis,
         "measured_requests": model.measured_requests,
         "time_basis": model.seconds_basis,
     }
@@ -85,17 +88,33 @@ def _notes(estimate: BatchEstimate, now: int, window_seconds: int) -> Iterable[s
         )
     if not estimate.is_whole:
         yield "The file was sampled: counts are reckoned up from what was read."
-    if any(model.tokens_basis == "prior" for model in estimate.models):
-        few, usual = PRIOR.low.output_tokens, PRIOR.expected.output_tokens
-        yield (
-            "Tokens rest on a prior, not on a measurement: 4 bytes of a line a token (6 to 2), and answers of "
-            f"{usual:.0f} tokens ({few:.0f} to their limits). Your own settled batches replace it."
-        )
+    yield from _notes_on_tokens(estimate.models)
     if any(model.seconds_basis == "prior" for model in estimate.models):
         yield "Times rest on a prior from published speeds and data sheets: they may be off by a factor of three."
     finishes = _finishes_at(estimate.models, now)
     if finishes and finishes["high"] > now + window_seconds:
         yield "It may not be done within its completion window: give it a longer one, or split the file."
+
+
+def _notes_on_tokens(models: Iterable[ModelEstimate]) -> Iterable[str]:
+    inputs = {model.input_basis for model in models}
+    if "tokenised" in inputs:
+        yield (
+            "Input tokens rest on a tokenised sample, their range on its error; a chat template counts as "
+            f"{MESSAGE_TOKENS} tokens a message and {ANSWER_TOKENS} for the answer's "
+            "beginning, images and the like by their bytes."
+        )
+    if "prior" in inputs:
+        yield (
+            "Input tokens rest on a prior, not on a measurement: 4 bytes of a line a token (6 to 2). The model's "
+            "tokenizer, where the operator has staged it, or your own settled batches replace it."
+        )
+    if any(model.output_basis == "prior" for model in models):
+        few, usual = PRIOR.low.output_tokens, PRIOR.expected.output_tokens
+        yield (
+            f"Output tokens rest on a prior, not on a measurement: answers of {usual:.0f} tokens ({few:.0f} to "
+            "their limits). Your own settled batches replace it."
+        )
 
 
 def _figures(model: ModelEstimate, which: str) -> Figures:
@@ -104,7 +123,12 @@ def _figures(model: ModelEstimate, which: str) -> Figures:
 
 
 def _digits(model: ModelEstimate) -> int:
-    return 3 if model.tokens_basis == "measured" else 2
+    """Of what rests on answers too."""
+    return 3 if model.output_basis == "measured" else 2
+
+
+def _input_digits(model: ModelEstimate) -> int:
+    return 2 if model.input_basis == "prior" else 3
 
 
 def _rounded(value: int, digits: int) -> int:

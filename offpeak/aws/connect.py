@@ -37,6 +37,7 @@ from offpeak.aws.requests import DynamoRequests
 from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
 from offpeak.aws.table import Table
+from offpeak.aws.tokenizers import StagedTokenizers
 from offpeak.aws.webhooks import DynamoWebhooks, ManagedSecrets
 from offpeak.aws.work_metrics import LoggedMetrics
 from offpeak.aws.workflows import StepFunctions
@@ -219,6 +220,10 @@ class Aws:
     @cached_property
     def destinations(self) -> HttpDestinations:
         return HttpDestinations(Reach(self._environment.get("OFFPEAK_REACH", Reach.PUBLIC)))
+
+    @cached_property
+    def tokenizers(self) -> StagedTokenizers:
+        return StagedTokenizers(self.reader)
 
     def _table(self, name: str) -> Table:
         return Table(self._dynamodb, self._table_name(name))

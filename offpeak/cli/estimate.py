@@ -63,8 +63,11 @@ def _fields(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "requests", f"{about}{found['requests']:,}"
     for model in found["models"]:
         yield "model", f"{model['model']}: {about}{model['requests']:,} requests"
-        yield "input", f"{_range(model['input_tokens'])} tokens ({model['tokens_basis']})"
-        yield "output", f"{_range(model['output_tokens'])} tokens ({model['tokens_basis']})"
+        basis = model["tokens_basis"]
+        if basis == "tokenised":
+            basis = f"tokenised: {model['tokenised_requests']:,} requests"
+        yield "input", f"{_range(model['input_tokens'])} tokens ({basis})"
+        yield "output", f"{_range(model['output_tokens'])} tokens ({model['output_tokens_basis']})"
     cost = {which: amount["microdollars"] for which, amount in found["cost"].items()}
     yield (
         "cost",

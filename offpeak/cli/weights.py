@@ -3,7 +3,7 @@
 A file goes straight from the hub to S3, in parts, and appears under its key only when all of it was right. What is
 there already, by size and by the hub's name of its content, is not sent again: a run that broke off goes on with the
 first file that is missing. Files are kept under the commit they are of, so that a later one replaces nothing that an
-endpoint reads.
+endpoint reads. The tokenizer is copied to where `POST /v1/batches/estimate` reads it, too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from offpeak.cli.errors import CliError, UsageError
 from offpeak.cli.hub import TIMEOUT, HubFile, HubModel, HubStream, list_model
 from offpeak.cli.show import say, size_text
 from offpeak.core.catalogue import Model, parse_catalogue
+from offpeak.core.layout import TOKENIZER_FILE, tokenizer_key
+from offpeak.core.ports import TOKENIZER_BYTES_MAX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,6 +35,7 @@ FILES_AT_ONCE = 4
 PART_BYTES = 64 * 1024**2
 """10,000 of them are 670 GB, more than any one file; memory is about two a file at once."""
 HUB_ETAG = "hub-etag"  # the object's metadata
+_ABSENT = ("404", "NoSuchKey", "NotFound")
 MODELS_FILE = Path("models.toml")
 
 
@@ -48,25 +51,68 @@ def stage(
         str, typer.Option("--stage", envvar="OFFPEAK_STAGE", help="Whose bucket.")
     ] = "dev",
 ) -> None:
-    """Copy a model's weights from the hub to S3, where its instances load them without leaving the account."""
-    source = _hub_name(model)
-    found = list_model(source, revision)
-    total = sum(file.bytes for file in found.files)
-    say(f"{source} at {found.commit[:12]}: {len(found.files)} files, {size_text(total)}.")
+    """Copy a model's weights from the hub to S3, where its instances load them without leaving the account, and its
+    tokenizer to where estimates find it. Of a model that is served from S3, only the latter."""
+    known = _known(model)
+    source = known.source if known else model
+    found = None if source.startswith("s3://") else _listed(source, revision)
     try:
         place = bucket or _own_bucket(deployment)
         s3 = boto3.client("s3", config=Config(max_pool_connections=4 * FILES_AT_ONCE))
-        sent = copy_weights(found, s3, place, say)
+        if found is None:
+            say(f"{model} is served from {source}: its weights are staged already.")
+            origin, _, prefix = source.removeprefix("s3://").partition("/")
+        else:
+            sent = copy_weights(found, s3, place, say)
+            origin, prefix = place, weights_prefix(found)
+        if known:
+            own = _own_bucket(deployment)
+            say(stage_tokenizer(s3, origin, prefix.rstrip("/"), own, known.pool))
     except ClientError as error:
         raise CliError(f"S3 refused: {error}") from None
     except BotoCoreError as error:
         raise UsageError(
             f"AWS can't be called: {str(error).rstrip('.')}. Check AWS credentials and AWS_REGION."
         ) from None
+    if found is None:
+        return
     there = len(found.files) - sent
     say(f"{sent} files copied" + (f", {there} were there." if there else "."))
     say("Put this line in its table in models.toml and deploy; SageMaker then mounts the weights:")
     print(f'source = "s3://{place}/{weights_prefix(found)}"')
+    if known is None:
+        say("Then run this again with the model's id, for its tokenizer: estimates count by it.")
+
+
+def _listed(source: str, revision: str) -> HubModel:
+    if source.count("/") != 1 or source.startswith(("/", ".")):
+        raise UsageError(f"{source!r} is no hub name (owner/model).")
+    found = list_model(source, revision)
+    total = sum(file.bytes for file in found.files)
+    say(f"{source} at {found.commit[:12]}: {len(found.files)} files, {size_text(total)}.")
+    return found
+
+
+def stage_tokenizer(s3: S3Client, origin: str, prefix: str, bucket: str, pool: str) -> str:
+    """From the folder of a model's files into the bucket of the deployment; what came of it, as a sentence."""
+    key = f"{prefix}/{TOKENIZER_FILE}"
+    try:
+        size = s3.head_object(Bucket=origin, Key=key)["ContentLength"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _ABSENT:
+            return f"It has no {TOKENIZER_FILE}: estimates reckon its tokens by bytes."
+        raise
+    if size > TOKENIZER_BYTES_MAX:
+        return f"Its {TOKENIZER_FILE} is over {size_text(TOKENIZER_BYTES_MAX)}: estimates reckon its tokens by bytes."
+    try:
+        s3.copy_object(
+            Bucket=bucket, Key=tokenizer_key(pool), CopySource={"Bucket": origin, "Key": key}
+        )
+    except ClientError as error:  # the weights are there all the same
+        return (
+            f"Its {TOKENIZER_FILE} could not be copied to {bucket}; estimates go by bytes: {error}"
+        )
+    return "Estimates count by its tokenizer from now on."
 
 
 def weights_prefix(model: HubModel) -> str:
@@ -109,7 +155,7 @@ def _is_there(s3: S3Client, bucket: str, key: str, file: HubFile) -> bool:
     try:
         head = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
+        if error.response.get("Error", {}).get("Code") in _ABSENT:
             return False
         raise
     return head["ContentLength"] == file.bytes and head["Metadata"].get(HUB_ETAG) == file.etag
@@ -128,24 +174,12 @@ def _send(s3: S3Client, bucket: str, key: str, file: HubFile, stream: Any) -> No
     )
 
 
-def _hub_name(model: str) -> str:
-    """The source of the model of this name in models.toml; a name that isn't there is the hub's own."""
-    source = model
-    if MODELS_FILE.is_file():
-        known: Model | None = next(
-            (
-                m
-                for m in parse_catalogue(MODELS_FILE.read_text()).models
-                if model in (m.id, *m.aliases)
-            ),
-            None,
-        )
-        source = known.source if known else model
-    if source.startswith("s3://"):
-        raise UsageError(f"{model} is served from {source}: it is staged already.")
-    if source.count("/") != 1 or source.startswith(("/", ".")):
-        raise UsageError(f"{source!r} is no hub name (owner/model).")
-    return source
+def _known(name: str) -> Model | None:
+    """The model of this id or alias in models.toml; another name is the hub's own."""
+    if not MODELS_FILE.is_file():
+        return None
+    models = parse_catalogue(MODELS_FILE.read_text()).models
+    return next((model for model in models if name in (model.id, *model.aliases)), None)
 
 
 def _own_bucket(deployment: str) -> str:

@@ -11,6 +11,7 @@ work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per
 work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
 work/{batch}/assembly/{kind}/…                   how its results are put together, where that is shared out
 results/{batch}/…                                what clients download
+tokenizers/{pool}.json                           the tokenizer.json of the model that a pool serves, for estimates
 
 work/requests/{account}/{request}.json           a body too large for the queue
 work/requests/{account}/{request}.input.json     what came as a task of Hive's, for its callback
@@ -23,7 +24,9 @@ work/groups/{account}/{request}.json             a copy of one large result, for
 
 from __future__ import annotations
 
-OWN_PREFIXES = ("files/", "uploads/", "work/", "results/")
+TOKENIZER_FILE = "tokenizer.json"
+"""What a model's own folder calls it."""
+OWN_PREFIXES = ("files/", "uploads/", "work/", "results/", "tokenizers/")
 """Everything but the drop folder."""
 
 
@@ -86,6 +89,10 @@ def output_key(batch_id: str) -> str:
 
 def error_key(batch_id: str) -> str:
     return f"results/{batch_id}/errors.jsonl"
+
+
+def tokenizer_key(pool: str) -> str:
+    return f"tokenizers/{pool}.json"
 
 
 def request_body_key(account_id: str, request_id: str) -> str:

@@ -26,9 +26,10 @@ from typing import Any
 
 import httpx
 
+from offpeak.core.layout import TOKENIZER_FILE, tokenizer_key
 from offpeak.core.models_text import write_models
 from offpeak.local.assembly import Stack, only, read_assembly, with_caller_names
-from offpeak.local.deploy import Deployed, deploy
+from offpeak.local.deploy import Deployed, deploy, session_of
 from offpeak.local.door import assume_role, read_door
 from offpeak.local.emulator import Emulator
 from offpeak.local.function_logs import save_logs
@@ -234,6 +235,7 @@ class LocalCloud:
             stacks = [with_caller_names(stack, self._spoken_to) for stack in stacks]
         self._open.callback(save_logs, self._emulator.environment, self._folder / "logs")
         self._deploy(stacks)
+        self._stage_tokenizers()
         self._keys = Keys(self._emulator.environment, STAGE)
         self.account_id, self.api_key = self.new_key(ACCOUNT)
         self._start_inference(stacks, inference_port)
@@ -277,6 +279,16 @@ class LocalCloud:
             [only(s, "AWS::IAM::") if s.name.startswith((INFERENCE, DOOR)) else s for s in stacks],
             self._emulator.environment,
         )
+
+    def _stage_tokenizers(self) -> None:
+        """Those of models that lie in folders here, as `offpeak models stage` does it on AWS."""
+        s3 = session_of(self._emulator.environment).client("s3", endpoint_url=self._emulator.url)
+        for model in self._offer.models:
+            path = Path(model.source) / TOKENIZER_FILE
+            if path.is_file():
+                s3.put_object(
+                    Bucket=self.bucket, Key=tokenizer_key(model.pool), Body=path.read_bytes()
+                )
 
     def _start_inference(self, stacks: Sequence[Stack], port: int) -> None:
         self._tell("Starting the SageMaker stand-in and its workers")

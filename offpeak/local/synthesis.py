@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MADE_FROM = (
-    "app.py", "cdk.json", "stages.toml", "requirements-lambda.txt", "infra", "lambdas", "containers",
+    "app.py", "cdk.json", "stages.toml", "requirements-lambda.txt",
+    "requirements-tokenizers.txt", "infra", "lambdas", "containers",
     "offpeak/__init__.py", "offpeak/core", "offpeak/wire", "offpeak/steps", "offpeak/planner", "offpeak/aws",
     "offpeak/worker",
 )  # fmt: skip

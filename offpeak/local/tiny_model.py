@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,7 +52,7 @@ SIZES = {"tiny": Size(128, 2, 4), "small": Size(512, 4, 8), "large": Size(2_048,
 def generate(folder: Path, size: Size) -> None:
     """Writes a model directory that vLLM and transformers load: config, weights, tokenizer, chat template."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _train_tokenizer()
+    tokenizer = _dressed(train_tokenizer(_training_texts()))
     tokenizer.save_pretrained(folder)
     _random_model(size, len(tokenizer), tokenizer).save_pretrained(folder)
 
@@ -61,20 +61,24 @@ def is_generated(folder: Path) -> bool:
     return (folder / "model.safetensors").exists() and (folder / "tokenizer.json").exists()
 
 
-def _train_tokenizer() -> Any:
-    """Byte-level BPE over the standard library's sources: text that every machine has."""
+def train_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
+    """Byte-level BPE, a `tokenizers.Tokenizer`. It needs no other library."""
     tokenizers: Any = importlib.import_module("tokenizers")
-    transformers: Any = importlib.import_module("transformers")
     raw = tokenizers.Tokenizer(tokenizers.models.BPE())
     raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    raw.train_from_iterator(_training_texts(), trainer)
+    raw.train_from_iterator(texts, trainer)
+    return raw
+
+
+def _dressed(raw: Any) -> Any:
+    transformers: Any = importlib.import_module("transformers")
     end, _, turn_end = SPECIAL_TOKENS
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=raw, eos_token=turn_end, pad_token=end, bos_token=end,
@@ -84,6 +88,7 @@ def _train_tokenizer() -> Any:
 
 
 def _training_texts() -> Iterator[str]:
+    """The standard library's sources: text that every machine has."""
     library = Path(sysconfig.get_path("stdlib"))
     for path in islice(sorted(library.glob("*.py")), TRAINING_FILES):
         yield path.read_text(encoding="utf-8", errors="ignore")

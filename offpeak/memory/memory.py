@@ -42,6 +42,7 @@ from offpeak.memory.rows import (
     MemoryShards,
     Tables,
 )
+from offpeak.memory.tokenizers import MemoryTokenizers
 from offpeak.memory.webhooks import (
     MemoryCallbacks,
     MemoryDeliveries,
@@ -73,6 +74,7 @@ class Memory:
             self.writer = FilesWriter(files)
             self.multipart = FilesMultipart(files)
         self.presigner = MemoryPresigner(self.reader, self.writer, self.multipart, self.clock)
+        self.tokenizers = MemoryTokenizers(self.reader)
         self.changes = MemoryChanges(tables)
         self.accounts = MemoryAccounts(tables)
         self.files = MemoryFiles(tables)

@@ -1,24 +1,27 @@
-"""How many tokens request lines will take, before they run: from bytes and completion limits alone.
+"""How many tokens request lines will take, before they run: from bytes and completion limits.
 
-No tokenizer is at hand where batches are planned; each model's own would have to be shipped. So tokens are reckoned by
-ratios: those that this account's settled batches of the model had, or else a prior. The priors are conventions, not
-measurements: four bytes a token is usual for English text, and few answers reach their limit.
+No tokenizer is at hand where batches are planned. So tokens are reckoned by ratios: those that this account's settled
+batches of the model had, or else a prior. The priors are conventions, not measurements: four bytes a token is usual for
+English text, and few answers reach their limit. Where a sample of the lines was tokenised, for an estimate that a
+caller asks for, its ratio takes the place of theirs for the input.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from offpeak.core.ledger import Entry, ModelUsage
 from offpeak.core.usage import Usage
+from offpeak.planner.scale_counts import Counted
 
 REQUESTS_MIN = 100
 """Fewer settled requests than these, all together, say too little."""
 REQUESTS_A_BATCH_MIN = 20
 """… and a batch of fewer says nothing about how much batches differ."""
 Basis = Literal["measured", "prior"]
+InputBasis = Literal["tokenised", "measured", "prior"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,18 @@ def ratios_of(model: str, settled: Iterable[Entry]) -> Ratios:
         low=_combined(each_ratio, min), expected=_ratio(mine), high=_combined(each_ratio, max),
         basis="measured", requests=requests,
     )  # fmt: skip
+
+
+def with_counted(ratios: Ratios, counted: Counted | None) -> Ratios:
+    """The same ratios, but what was counted for the input; answers nobody can count before."""
+    if counted is None:
+        return ratios
+    return replace(
+        ratios,
+        low=replace(ratios.low, input_tokens_a_byte=counted.low),
+        expected=replace(ratios.expected, input_tokens_a_byte=counted.expected),
+        high=replace(ratios.high, input_tokens_a_byte=counted.high),
+    )
 
 
 def _ratio(mine: Iterable[ModelUsage]) -> Ratio:

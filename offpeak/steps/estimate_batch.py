@@ -10,9 +10,9 @@ from itertools import islice
 from offpeak.core.account import Account
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound
-from offpeak.core.ledger import EVER, Entry
+from offpeak.core.ledger import EVER
 from offpeak.core.model import Model
-from offpeak.core.ports import Clock, Files, Ledger, Reader, Runs
+from offpeak.core.ports import Clock, Files, Ledger, Reader, Runs, Tokenizers
 from offpeak.core.pricing import batch_prices, cost_microdollars
 from offpeak.core.queued_run import QueuedRun
 from offpeak.core.run import Run
@@ -25,7 +25,17 @@ from offpeak.planner.estimate_seconds import (
     measured_speed,
     prior_speed,
 )
-from offpeak.planner.estimate_usage import Basis, Ratios, Work, estimate_usage, ratios_of
+from offpeak.planner.estimate_usage import (
+    Basis,
+    InputBasis,
+    Ratios,
+    Work,
+    estimate_usage,
+    ratios_of,
+    with_counted,
+)
+from offpeak.planner.scale_counts import Counted
+from offpeak.steps.count_tokens import SECONDS_MAX, count_tokens
 from offpeak.steps.create_batch import check_endpoint, check_input
 from offpeak.steps.find_content import check_bytes
 from offpeak.steps.find_file import find_file
@@ -47,12 +57,17 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEstimate:
+    """`tokenised_requests` of the file's are what `input_basis` rests on, `measured_requests` that ran are what
+    `output_basis` does, where these say so."""
+
     model: str
     work: Work
     low: Figures
     expected: Figures
     high: Figures
-    tokens_basis: Basis
+    input_basis: InputBasis
+    tokenised_requests: int
+    output_basis: Basis
     measured_requests: int
     seconds_basis: Basis | None
 
@@ -69,7 +84,7 @@ class BatchEstimate:
 
 def estimate_batch(
     account: Account, file_id: str, endpoint: str, *, clock: Clock, files: Files, reader: Reader,
-    runs: Runs, ledger: Ledger, catalogue: Catalogue,
+    runs: Runs, ledger: Ledger, tokenizers: Tokenizers, catalogue: Catalogue,
 ) -> BatchEstimate:  # fmt: skip
     """Raises NotFound for a file that isn't there, InvalidRequest for one that can't be a batch's input or an endpoint
     that isn't served, StateConflict for a file in whose place other bytes were put."""
@@ -82,12 +97,18 @@ def estimate_batch(
         account.id, start=0, stop=EVER, limit=SETTLEMENTS_MAX, after=None, ascending=False
     ).rows
     estimates = []
+    deadline = clock.now() + SECONDS_MAX
     for model_id, work in sample.works.items():
         model = catalogue.find(model_id)
         if model is not None:
             ahead = [*runs.queued(model.pool), *runs.queued(model.pool, express=True)]
             speed = measured_speed(_begun(ahead, runs), clock.now()) or prior_speed(model)
-            estimates.append(_estimate(model, work, settled, ahead, speed))
+            ratios = ratios_of(model.id, settled)
+            counted = count_tokens(
+                model, sample.drawn[model_id], work.lines, ratios.expected.input_tokens_a_byte,
+                deadline=deadline, clock=clock, tokenizers=tokenizers,
+            )  # fmt: skip
+            estimates.append(_estimate(model, work, ratios, counted, ahead, speed))
     return BatchEstimate(
         models=estimates, lines=sample.lines, bad_lines=sample.bad_lines, is_whole=sample.is_whole
     )
@@ -102,16 +123,17 @@ def _begun(ahead: Sequence[QueuedRun], runs: Runs) -> Iterator[Run]:
 
 
 def _estimate(
-    model: Model, work: Work, settled: Sequence[Entry], ahead: Sequence[QueuedRun],
+    model: Model, work: Work, ratios: Ratios, counted: Counted | None, ahead: Sequence[QueuedRun],
     speed: Speed | None,
 ) -> ModelEstimate:  # fmt: skip
-    ratios = ratios_of(model.id, settled)
     measured = speed is not None and speed.basis == "measured"
     best, worst = (1.0, 1.0) if measured else (FASTEST, SLOWEST)
     start = 0 if ahead else COLD_START_SECONDS
-    forecast = _Forecast(model, work, ratios, speed, ahead)
+    forecast = _Forecast(model, work, with_counted(ratios, counted), ratios, speed, ahead)
     return ModelEstimate(
-        model=model.id, work=work, tokens_basis=ratios.basis, measured_requests=ratios.requests,
+        model=model.id, work=work, output_basis=ratios.basis, measured_requests=ratios.requests,
+        input_basis=ratios.basis if counted is None else "tokenised",
+        tokenised_requests=0 if counted is None else counted.lines,
         seconds_basis=None if speed is None else speed.basis,
         low=forecast.figures("low", best, 0, speed.instances if speed else 1),
         expected=forecast.figures("expected", 1.0, start / 3, speed.instances if speed else 1),
@@ -121,16 +143,19 @@ def _estimate(
 
 @dataclass(frozen=True, slots=True)
 class _Forecast:
+    """`own` are the ratios of the work itself, `ratios` those of what waits before it."""
+
     model: Model
     work: Work
+    own: Ratios
     ratios: Ratios
     speed: Speed | None
     ahead: Sequence[QueuedRun]
 
     def figures(self, which: str, factor: float, start: float, instances: int) -> Figures:
         """`instances` of the pool at work, each taking `factor` times as long as reckoned, the first after `start`."""
+        usage = estimate_usage(self.work, getattr(self.own, which))
         ratio = getattr(self.ratios, which)
-        usage = estimate_usage(self.work, ratio)
         seconds = None
         if self.speed is not None:
             waiting = sum((estimate_usage(_left(run), ratio) for run in self.ahead), Usage())

@@ -82,7 +82,8 @@ class AmountRange(TypedDict):
 
 
 class ModelEstimateObject(TypedDict):
-    """`tokens_basis` and `time_basis` say what the figures rest on; `time_basis` is null where nobody can tell."""
+    """The bases say what the figures rest on: the input on `tokenised_requests` of the file's own, or like the output
+    on `measured_requests` of earlier batches, or on a prior. `time_basis` is null where nobody can tell."""
 
     model: str
     requests: int
@@ -90,7 +91,9 @@ class ModelEstimateObject(TypedDict):
     output_tokens: Range
     output_tokens_limit: int
     cost: AmountRange
-    tokens_basis: Literal["measured", "prior"]
+    tokens_basis: Literal["tokenised", "measured", "prior"]
+    tokenised_requests: int
+    output_tokens_basis: Literal["measured", "prior"]
     measured_requests: int
     time_basis: Literal["measured", "prior"] | None
 

@@ -17,7 +17,8 @@ import pytest
 
 from offpeak.cli.errors import CliError
 from offpeak.cli.hub import Corrupt, HubFile, list_model, needed_files
-from offpeak.cli.weights import copy_weights, weights_prefix
+from offpeak.cli.weights import copy_weights, stage_tokenizer, weights_prefix
+from offpeak.core.layout import tokenizer_key
 from offpeak.local.emulator import Emulator
 from offpeak.local.processes import free_port
 
@@ -217,6 +218,21 @@ def test_weights_arrive_whole_and_are_sent_once(hub: Hub, s3: S3Client, bucket: 
     before = hub.downloads.total()
     assert copy(s3, bucket) == 0
     assert hub.downloads.total() == before
+
+
+@pytest.mark.cloud
+def test_the_tokenizer_is_copied_to_where_estimates_read_it(
+    hub: Hub, s3: S3Client, bucket: str
+) -> None:
+    copy(s3, bucket)
+    told = stage_tokenizer(s3, bucket, f"weights/{NAME}/{COMMIT}", bucket, "tiny")
+    assert "count by its tokenizer" in told
+    staged = s3.get_object(Bucket=bucket, Key=tokenizer_key("tiny"))["Body"].read()
+    assert staged == FILES["tokenizer.json"]
+    told = stage_tokenizer(s3, bucket, "weights/elsewhere", bucket, "other")
+    assert "no tokenizer.json" in told
+    told = stage_tokenizer(s3, bucket, f"weights/{NAME}/{COMMIT}", "nowhere-at-all", "tiny")
+    assert "could not be copied to nowhere-at-all" in told
 
 
 @pytest.mark.cloud

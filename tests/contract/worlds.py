@@ -36,6 +36,7 @@ from offpeak.core.ports import (
     Runs,
     Secrets,
     Shards,
+    Tokenizers,
     Webhooks,
     Workflows,
     Writer,
@@ -100,6 +101,8 @@ class Ports(Protocol):
     def callbacks(self) -> Callbacks: ...
     @property
     def destinations(self) -> Destinations: ...
+    @property
+    def tokenizers(self) -> Tokenizers: ...
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,18 @@ import pytest
 
 from offpeak.aws.connect import Aws
 from offpeak.core.account import Billing
+from offpeak.core.layout import tokenizer_key
 from offpeak.core.ledger import EVER, EntryKind
 from offpeak.core.pricing import batch_prices, cost_microdollars
 from offpeak.core.usage import Usage
 from offpeak.local.cloud import LocalCloud
-from offpeak.local.models import PRICES
+from offpeak.local.models import PRICES, pool_name
 from offpeak.steps.set_billing import set_billing
 from tests.e2e.caller import Caller
 from tests.e2e.command import offpeak
 from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import MODEL, chat_line, chat_lines, jsonl, parse
+from tests.tiny_tokenizer import tiny_tokenizer_json
 
 pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 
@@ -238,7 +240,7 @@ def test_a_batch_that_the_account_can_not_bear_fails_and_costs_nothing(
 
 
 def test_a_file_is_priced_before_it_runs_and_the_upload_goes_again(
-    caller: Caller, tmp_path: Path
+    caller: Caller, aws: Aws, tmp_path: Path
 ) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_bytes(jsonl(chat_lines(30)))
@@ -252,4 +254,11 @@ def test_a_file_is_priced_before_it_runs_and_the_upload_goes_again(
     spoken = offpeak("estimate", str(path), environment=environment, cwd=tmp_path)
     assert "requests     30" in spoken.stdout
     assert "prior" in spoken.stderr
+    key = tokenizer_key(pool_name(MODEL))
+    aws.writer.put(key, tiny_tokenizer_json())
+    try:
+        spoken = offpeak("estimate", str(path), environment=environment, cwd=tmp_path)
+        assert "(tokenised: 30 requests)" in spoken.stdout, spoken.stderr
+    finally:
+        aws.writer.delete(key)
     assert caller.sdk().files.list().data == []

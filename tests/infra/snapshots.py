@@ -81,6 +81,7 @@ def empty_bundles(folder: Path) -> Bundles:
     files = {
         "code": "offpeak/__init__.py",
         "layer": "python/some_dependency.py",
+        "tokenizers": "python/tokenizers.py",
         "container": "containers/vllm/Dockerfile",
         "door": "containers/door/Dockerfile",
     }

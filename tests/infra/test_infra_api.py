@@ -27,6 +27,23 @@ def _filled(template: str) -> Any:
     return json.loads(template.replace("$context.error.messageString", '"the \\"gateway\\" says"'))
 
 
+def test_the_api_alone_has_the_tokenizers_layer(prod: Synthesised) -> None:
+    (function,) = prod.templates["api"].find_resources("AWS::Lambda::Function").values()
+    layers = prod.templates["api"].find_resources("AWS::Lambda::LayerVersion")
+    described = {
+        layers[each["Ref"]]["Properties"]["Description"]
+        for each in function["Properties"]["Layers"]
+    }
+    assert described == {
+        "What requirements-lambda.txt locks",
+        "What requirements-tokenizers.txt locks",
+    }
+    others = prod.templates["lifecycle"].find_resources("AWS::Lambda::LayerVersion").values()
+    assert [each["Properties"]["Description"] for each in others] == [
+        "What requirements-lambda.txt locks"
+    ]
+
+
 def test_every_path_and_method_goes_to_the_one_function(prod: Synthesised) -> None:
     template = prod.templates["api"]
     template.has_resource_properties("AWS::ApiGateway::Resource", {"PathPart": "{proxy+}"})

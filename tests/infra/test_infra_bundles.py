@@ -48,7 +48,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def _lock(root: Path, requirement: str) -> None:
-    (root / "requirements-lambda.txt").write_text(f"botocore @ {requirement}\n")
+    for name in ("lambda", "tokenizers"):
+        (root / f"requirements-{name}.txt").write_text(f"botocore @ {requirement}\n")
 
 
 def _make(root: Path) -> Bundles:
@@ -123,6 +124,26 @@ def test_a_dependency_with_another_hash_is_refused_and_leaves_nothing(project: P
     with pytest.raises(BundleFailed, match=r"pip could not install requirements-lambda\.txt"):
         _make(project)
     assert not list((project / ".offpeak/bundles").glob("*layer-*"))
+
+
+def test_the_tokenizers_layer_has_the_library_alone(project: Path) -> None:
+    """What it declares, and its lock leaves out, is not looked for."""
+    wheel = project / "tokenizers-1.0-py3-none-any.whl"
+    about = (
+        "Metadata-Version: 2.1\nName: tokenizers\nVersion: 1.0\nRequires-Dist: huggingface-hub\n"
+    )
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tokenizers/__init__.py", "")
+        archive.writestr("tokenizers-1.0.dist-info/METADATA", about)
+        archive.writestr("tokenizers-1.0.dist-info/WHEEL", WHEEL["botocore-1.0.dist-info/WHEEL"])
+        archive.writestr("tokenizers-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock = f"tokenizers @ {wheel.as_uri()} --hash=sha256:{digest}\n"
+    (project / "requirements-tokenizers.txt").write_text(lock)
+    made = _make(project)
+    names = {path.name for path in (made.tokenizers / "python").iterdir()}
+    assert names == {"tokenizers", "tokenizers-1.0.dist-info"}
+    assert not (made.layer / "python/tokenizers").exists()
 
 
 def test_missing_sources_are_named(project: Path) -> None:

@@ -21,6 +21,7 @@ REASONS = {
     "/uploads/*": "a prefix of the bucket; ids are in the keys",
     "/work/*": "a prefix of the bucket; ids are in the keys",
     "/results/*": "a prefix of the bucket; ids are in the keys",
+    "/tokenizers/*": "a prefix of the bucket; pools are in the keys",
     "/drop/*.output.jsonl": "what is written beside them, by its suffix",
     "/drop/*.errors.jsonl": "what is written beside them, by its suffix",
     "/drop/*.status.json": "what is written beside them, by its suffix",
@@ -85,6 +86,7 @@ NEEDS = {
     "callbacks": lambda a: a.asks_callbacks,
     "secrets": lambda a: a.signs,
     "destinations": lambda a: a.calls_out,
+    "tokenizers": lambda a: a.counts_tokens and "tokenizers/" in a.reads_objects,
 }
 RIGHTLESS = {"clock", "catalogue"}
 

@@ -156,10 +156,13 @@ def test_names_are_as_long_as_their_service_takes(kind: str, stage: Synthesised)
 
 def test_a_function_and_its_layer_fit_unzipped() -> None:
     made = make_bundles(ROOT, models=ROOT / "models.toml", target="lambda")
-    code, layer = _bytes(made.code), _bytes(made.layer)
+    code, layer, tokenizers = _bytes(made.code), _bytes(made.layer), _bytes(made.tokenizers)
     assert 0 < code < 10 * 1024**2
     assert 0 < layer < UNZIPPED_BYTES_MAX / 4
-    assert code + layer < UNZIPPED_BYTES_MAX
+    assert 0 < tokenizers < 16 * 1024**2
+    assert code + layer + tokenizers < UNZIPPED_BYTES_MAX
+    packages = {path.name.partition("-")[0] for path in (made.tokenizers / "python").iterdir()}
+    assert packages == {"tokenizers"}
 
 
 def _bytes(folder: Path) -> int:

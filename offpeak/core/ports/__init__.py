@@ -60,6 +60,7 @@ from offpeak.core.ports.state import (
     Save,
     Shards,
 )
+from offpeak.core.ports.tokenizers import TOKENIZER_BYTES_MAX, Tokenizers
 from offpeak.core.ports.webhooks import Secrets, Webhooks
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "PART_BYTES_MIN",
     "PAYLOAD_BYTES_MAX",
     "QUEUE_DELAY_SECONDS_MAX",
+    "TOKENIZER_BYTES_MAX",
     "Accounts",
     "Add",
     "Announcements",
@@ -108,6 +110,7 @@ __all__ = [
     "Save",
     "Secrets",
     "Shards",
+    "Tokenizers",
     "Verdict",
     "Webhooks",
     "WorkMetrics",

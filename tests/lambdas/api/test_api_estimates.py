@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from offpeak.core.catalogue import Catalogue
+from offpeak.core.layout import tokenizer_key
 from offpeak.core.ledger import Entry, EntryKind, ModelUsage
 from offpeak.core.model import Weights
 from offpeak.core.pricing import Prices
@@ -40,8 +41,8 @@ def client() -> Client:
     return Client(PricedWorld())
 
 
-def lines(count: int, max_tokens: int = 1_000) -> bytes:
-    body = {"model": "chat", "messages": [{"role": "user", "content": "x" * 200}]}
+def lines(count: int, max_tokens: int = 1_000, prompt: str = "x" * 200) -> bytes:
+    body = {"model": "chat", "messages": [{"role": "user", "content": prompt}]}
     line = {"method": "POST", "url": "/v1/chat/completions"}
     return b"".join(
         json.dumps({"custom_id": f"c{n}", **line, "body": {**body, "max_tokens": max_tokens}}).encode() + b"\n"
@@ -100,6 +101,36 @@ def test_settled_batches_of_the_account_are_what_it_rests_on(client: Client) -> 
     assert model["input_tokens"]["expected"] == pytest.approx(len(content) / 5, rel=0.01)
     (others,) = estimate(client.as_("bob"), content)["models"]
     assert others["tokens_basis"] == "prior"
+
+
+def test_input_is_tokenised_where_the_models_tokenizer_is_staged(client: Client) -> None:
+    client.world.writer.put(tokenizer_key("chat"), b"{}")
+    content = lines(200)
+    found = estimate(client, content)
+    (model,) = found["models"]
+    assert (model["tokens_basis"], model["tokenised_requests"]) == ("tokenised", 200)
+    assert (model["output_tokens_basis"], model["measured_requests"]) == ("prior", 0)
+    # a word of 200 letters, and what ChatML adds to a message
+    assert model["input_tokens"] == dict.fromkeys(("low", "expected", "high"), 200 * (1 + 5 + 3))
+    tokens = model["input_tokens"]["expected"] * 0.07 + 100_000 * 0.20
+    assert found["cost"]["expected"]["microdollars"] == pytest.approx(tokens, rel=0.05)
+    notes = " ".join(found["notes"])
+    assert "Input tokens rest on a tokenised sample" in notes
+    assert "Output tokens rest on a prior" in notes
+    assert "Input tokens rest on a prior" not in notes
+
+
+def test_of_many_requests_some_are_tokenised_and_the_range_says_how_far_off_it_may_be(
+    client: Client,
+) -> None:
+    client.world.writer.put(tokenizer_key("chat"), b"{}")
+    content = b"".join(lines(1, prompt="word " * (n % 97)) for n in range(3_000))
+    truth = sum(n % 97 + 8 for n in range(3_000))
+    (model,) = estimate(client, content)["models"]
+    found = model["input_tokens"]
+    assert 30 <= model["tokenised_requests"] < 3_000
+    assert found["low"] < found["expected"] < found["high"]
+    assert found["expected"] == pytest.approx(truth, rel=0.05)
 
 
 def test_bad_lines_are_counted_and_said(client: Client) -> None:
