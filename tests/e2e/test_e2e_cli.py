@@ -121,7 +121,7 @@ def test_files_are_listed_and_deleted(run: Run, caller: Caller) -> None:
 def test_models_are_listed(run: Run) -> None:
     [row] = [line for line in run("models").stdout.splitlines() if "tiny-chat" in line]
     assert row.split("\t") == [
-        "offpeak/tiny-chat", "vision", "8,192", "8,192", "0.13 base", "0.40 base", "deployed",
+        "offpeak/tiny-chat", "vision", "8,192", "8,192", "0.07", "0.20", "deployed",
     ]  # fmt: skip
     assert run("models", "list", "--all").stdout == run("models").stdout
 
