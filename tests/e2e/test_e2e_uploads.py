@@ -113,7 +113,7 @@ def _put_parts(pending: dict[str, Any], content: bytes) -> list[dict[str, Any]]:
 
 
 def test_a_file_of_several_parts_goes_straight_to_s3_and_runs(caller: Caller) -> None:
-    lines = [chat_line(f"wide-{n:03}", f"{n} {'x' * 500_000}") for n in range(40)]
+    lines = [chat_line(f"wide-{n:03}", f"{n} {'x' * 500_000}") for n in range(70)]
     content = jsonl(lines)
     pending = _begin_direct(caller, content)
     assert pending["status"] == "uploaded"
