@@ -5,23 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from offpeak.core.account import Account, Billing
-from offpeak.core.errors import StateConflict, Unavailable
-from offpeak.core.ports import Accounts, Changes, Save
-
-COMMIT_ATTEMPTS = 5
+from offpeak.core.ports import Accounts, Changes
+from offpeak.steps.change_account import change_account
 
 
 def set_billing(
     account_id: str, billing: Billing, *, accounts: Accounts, changes: Changes
 ) -> Account:
-    for _ in range(COMMIT_ATTEMPTS):
-        account = accounts.get(account_id)
-        if account.billing is billing:
-            return account
-        changed = replace(account, billing=billing)
-        try:
-            changes.commit(Save(changed))
-        except StateConflict:
-            continue
-        return changed
-    raise Unavailable(f"Account {account_id} changed {COMMIT_ATTEMPTS} times meanwhile.")
+    """The account, billed so. Raises NotFound."""
+    return change_account(
+        account_id, lambda account: replace(account, billing=billing),
+        accounts=accounts, changes=changes,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Changes an account's limits. Processes that remember the account see them within 60 s."""
+"""Changes an account's limits."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from offpeak.core.account import Account, Limits
-from offpeak.core.errors import StateConflict, Unavailable
-from offpeak.core.ports import Accounts, Changes, Save
-
-COMMIT_ATTEMPTS = 5
+from offpeak.core.ports import Accounts, Changes
+from offpeak.steps.change_account import change_account
 
 
 def set_limits(
     account_id: str, change: Callable[[Limits], Limits], *, accounts: Accounts, changes: Changes
 ) -> Account:
     """The account, with what `change` makes of its limits. Raises NotFound."""
-    for _ in range(COMMIT_ATTEMPTS):
-        account = accounts.get(account_id)
-        changed = replace(account, limits=change(account.limits))
-        if changed == account:
-            return account
-        try:
-            changes.commit(Save(changed))
-        except StateConflict:
-            continue
-        return changed
-    raise Unavailable(f"Account {account_id} changed {COMMIT_ATTEMPTS} times meanwhile.")
+    return change_account(
+        account_id, lambda account: replace(account, limits=change(account.limits)),
+        accounts=accounts, changes=changes,
+    )  # fmt: skip

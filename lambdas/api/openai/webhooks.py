@@ -60,7 +60,7 @@ class WebhookRoutes:
         self._ports = ports
 
     def routes(self) -> Sequence[Route]:
-        return (*self._endpoint_routes(), *self._delivery_routes())
+        return (*self._endpoint_routes(), *self._secret_routes(), *self._delivery_routes())
 
     def _endpoint_routes(self) -> Sequence[Route]:
         return (
@@ -103,6 +103,10 @@ class WebhookRoutes:
                 summary="Delete a webhook endpoint.",
                 gives=DeletedWebhookObject,
             ),
+        )
+
+    def _secret_routes(self) -> Sequence[Route]:
+        return (
             Route(
                 "POST",
                 f"{ENDPOINT}/rotate_secret",
