@@ -14,13 +14,16 @@ from infra.rights import Resources
 
 COLUMNS = 24
 WIDGET_ALARMS_MAX = 100  # that CloudWatch shows in one widget
+TOKENS = ("PromptTokens", "CachedTokens", "CompletionTokens")
+SECONDS = ("LoadSeconds", "QueuedSeconds", "DrainSeconds")
 _HEIGHT = 6
 _MINUTE = Duration.minutes(1)
 _FIVE = Duration.minutes(5)
 
 
 class Dashboard(Construct):
-    """`resource`. Its rows: the alarms; the pools' work; their instances; the batches; the API; the functions."""
+    """`resource`. Its rows: the alarms; the pools' work; their instances; what
+    work took of the engines; the batches; the API; the functions."""
 
     def __init__(
         self,
@@ -51,6 +54,18 @@ class Dashboard(Construct):
                     _graph("Instances", _endpoints("CPUUtilization", prefix, "SampleCount")),
                     _graph("GPU use, %", _endpoints("GPUUtilization", prefix, "Average")),
                     _graph("GPU memory, %", _endpoints("GPUMemoryUtilization", prefix, "Average")),
+                ),
+                _row(
+                    _graph(
+                        "Tokens a minute, of shards that ended",
+                        *(_pools(name, in_stage, "Sum") for name in TOKENS),
+                    ),
+                    _graph("Prompt tokens from the prefix cache, share", _pools("CacheHitRate", in_stage, "Average")),
+                    _graph("Occupied places on the engine, share", _pools("Occupancy", in_stage, "Average")),
+                    _graph(
+                        "Seconds of a shard's load, queue and drain",
+                        *(_pools(name, in_stage, "Average") for name in SECONDS),
+                    ),
                 ),
                 _row(
                     _graph(

@@ -1,7 +1,7 @@
-"""Which requests of a gathering's shard were cancelled, one by one, while it waited or ran.
+"""Which requests of gatherings' shards were cancelled, one by one, while these waited or ran.
 
 Requests don't know their shard, so it is told the other way round: lists under the hours in which requests were sent,
-and the worker reads those of its own hours. Each list is read once.
+and the worker reads those of its own hours, once for all shards on an instance. Each list is read once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 class Cancellations:
-    """`look` calls ports and is meant for a thread; the rest is quick."""
+    """`learn` and `look` call ports and are meant for a thread; the rest is quick."""
 
     def __init__(self, prefix: str, reader: Reader) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._reader = reader
         self._hours: set[str] = set()
         self._read: set[str] = set()
@@ -45,7 +45,7 @@ class Cancellations:
             self._look_at(hour)
 
     def _look_at(self, hour: str) -> None:
-        for info in self._reader.list(f"{self._prefix}{hour}/"):
+        for info in self._reader.list(f"{self.prefix}{hour}/"):
             if info.key in self._read:
                 continue
             try:

@@ -10,6 +10,7 @@ from itertools import count
 from offpeak.core.errors import InvalidRequest, NotFound, Unavailable
 from offpeak.core.invocation import ShardOrder, ShardReport
 from offpeak.core.run import RunStatus
+from offpeak.worker.cancellations import Cancellations
 from offpeak.worker.engine import Engine
 from offpeak.worker.line_tokens import CONTEXT_TOKENS_MAX, LineTokens
 from offpeak.worker.ports import WorkerPorts
@@ -52,7 +53,7 @@ class Instance:
         limits = self._engine.limits
         self._tokens = LineTokens(limits.context_tokens or CONTEXT_TOKENS_MAX)
         self._window = AdmissionWindow.of(limits, self._settings.window_max)
-        self._watching = asyncio.create_task(self._watch_runs())
+        self._watching = asyncio.create_task(self._watch())
 
     @property
     def started(self) -> bool:
@@ -80,6 +81,7 @@ class Instance:
         shard = ShardRun(
             order, age=self._age(order), worker=self._name, engine=self._engine,
             window=self._window, tokens=self._tokens, ports=self._ports, settings=self._settings,
+            cancellations=self._cancellations_of(order),
         )  # fmt: skip
         self._working.add(shard)
         self._idle.clear()
@@ -89,6 +91,18 @@ class Instance:
             self._working.discard(shard)
             if not self._working:
                 self._idle.set()
+
+    def _cancellations_of(self, order: ShardOrder) -> Cancellations | None:
+        """What the shards here that know of the same cancellations share; forgotten with the last of them."""
+        prefix = order.cancelled_prefix
+        if prefix is None:
+            return None
+        shared = (each for each in self._cancellations if each.prefix == prefix)
+        return next(shared, None) or Cancellations(prefix, self._ports.reader)
+
+    @property
+    def _cancellations(self) -> set[Cancellations]:
+        return {shard.cancellations for shard in self._working if shard.cancellations is not None}
 
     def _age(self, order: ShardOrder) -> int:
         return next(self._ages) - (EXPRESS_HEAD_START if order.express else 0)
@@ -112,16 +126,28 @@ class Instance:
         engine = self._engine.stats() if self._engine is not None else {}
         return {"shards_working": len(self._working), **engine}
 
-    async def _watch_runs(self) -> None:
-        """Asks once per run, however many of its shards are here, and ends those of a run that is closing."""
+    async def _watch(self) -> None:
+        """Asks once per run, however many of its shards are here, and ends those of a run that is closing; lets go of
+        requests that were cancelled by themselves."""
         while True:
             await asyncio.sleep(self._settings.poll_seconds)
+            await self._abort_cancelled()
             for run in {shard.run_of for shard in self._working}:
                 if await self._is_closing(run):
                     logger.info("run %s.%d is closing", *run)
                     for shard in self._working:
                         if shard.run_of == run:
                             shard.stop()
+
+    async def _abort_cancelled(self) -> None:
+        """Requests of gatherings that are cancelled by themselves: asked once, however many shards are here."""
+        for cancellations in self._cancellations:
+            try:
+                await self._settings.port_calls(cancellations.look)
+            except Unavailable as error:
+                logger.warning("who is cancelled under %s? %s", cancellations.prefix, error)
+        for shard in tuple(self._working):
+            shard.abort_cancelled()
 
     async def _is_closing(self, run: tuple[str, int]) -> bool:
         try:

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
+from offpeak.worker.cancellations import Cancellations
 from offpeak.worker.checkpoints import JSON_LINES, Checkpoints
 from offpeak.worker.engine import Engine, EngineDead
 from offpeak.worker.images import Images
@@ -51,7 +52,9 @@ class ShardRun:
     def __init__(
         self, order: ShardOrder, *, age: int, worker: str, engine: Engine, window: AdmissionWindow,
         tokens: LineTokens, ports: WorkerPorts, settings: WorkerSettings,
+        cancellations: Cancellations | None = None,
     ) -> None:  # fmt: skip
+        self.cancellations = cancellations
         self._order = order
         self._ports = ports
         self._settings = settings
@@ -65,6 +68,7 @@ class ShardRun:
         self._lines = ShardLines(
             order, LineWork(order, engine, settings, priority=age, images=images),
             self._checkpoints, age=age, window=window, tokens=tokens, ports=ports, settings=settings,
+            cancellations=cancellations,
         )  # fmt: skip
         self._flushing = asyncio.Lock()
         self._halt: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
@@ -81,6 +85,10 @@ class ShardRun:
         """Ends the attempt now: lines in flight are aborted, finished ones flushed."""
         self._halt_by(Halt.STOPPED)
 
+    def abort_cancelled(self) -> None:
+        """Lets go of lines that are known to be cancelled by themselves."""
+        self._lines.abort_cancelled()
+
     async def run(self) -> ShardReport:
         """Raises EngineDead, or what a port raised in the end."""
         try:
@@ -93,8 +101,6 @@ class ShardRun:
             asyncio.create_task(each)
             for each in (self._renew(), self._checkpoint(), self._lines.abort_overdue())
         ]
-        if self._order.cancelled_prefix is not None:
-            beside.append(asyncio.create_task(self._lines.abort_cancelled()))
         drained = asyncio.get_running_loop().call_later(
             self._settings.shard_seconds_max + self._settings.drain_seconds,
             self._halt_by, Halt.DRAINED,

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from offpeak.core.errors import Unavailable
 from offpeak.core.invocation import ShardOrder
 from offpeak.core.usage import Usage
 from offpeak.wire.request_lines import read_custom_id
@@ -59,6 +58,7 @@ class ShardLines:
     def __init__(
         self, order: ShardOrder, work: LineWork, checkpoints: Checkpoints, *, age: int,
         window: AdmissionWindow, tokens: LineTokens, ports: WorkerPorts, settings: WorkerSettings,
+        cancellations: Cancellations | None,
     ) -> None:  # fmt: skip
         self._order = order
         self._work = work
@@ -72,9 +72,7 @@ class ShardLines:
         self._suspects = Suspects(
             order.work_prefix, order.attempt, reader=ports.reader, writer=ports.writer
         )
-        self._cancellations = (
-            Cancellations(order.cancelled_prefix, ports.reader) if order.cancelled_prefix else None
-        )
+        self._cancellations = cancellations
         self._flights: dict[int, _Flight] = {}  # the oldest first
         self._few = asyncio.Semaphore(FEW)
         self._died_with: list[_Flight] = []
@@ -219,18 +217,11 @@ class ShardLines:
                 self._abort(flight, "request_timeout", message)
             await asyncio.sleep(pause)
 
-    async def abort_cancelled(self) -> None:
-        """Until cancelled: aborts lines that are cancelled by themselves, as soon as that is known."""
-        cancellations = self._cancellations
-        while cancellations is not None:
-            await asyncio.sleep(self._settings.poll_seconds)
-            try:
-                await self._call(cancellations.look)
-            except Unavailable as error:
-                logger.warning("shard %s: who is cancelled? %s", self._order.shard_id, error)
-            for flight in list(self._flights.values()):
-                if read_custom_id(flight.raw) in cancellations:
-                    self._abort(flight, *_CANCELLED)
+    def abort_cancelled(self) -> None:
+        """Aborts lines in flight that are known to be cancelled by themselves."""
+        for flight in list(self._flights.values()):
+            if read_custom_id(flight.raw) in (self._cancellations or ()):
+                self._abort(flight, *_CANCELLED)
 
     @staticmethod
     def _abort(flight: _Flight, code: str, message: str) -> None:

@@ -6,29 +6,28 @@ These hold the internals of vLLM that `offpeak/worker/engines/vllm.py` stands on
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from offpeak.core.invocation import Outcome
-from tests.containers.container import ROOT, Container, Containers, answers, error_of, eventually
-from tests.containers.vllm_serve import comparable, vllm_serve
+from offpeak.worker.suspects import Care, Suspects
+from tests.containers.container import Container, Containers, answers, error_of, eventually
+from tests.containers.vllm_serve import (
+    ON_A_CPU,
+    START_SECONDS,
+    comparable,
+    vllm_serve,
+    vllm_settings,
+)
 from tests.worker.world import CHAT, MODEL, chat
 
 pytestmark = [pytest.mark.cloud, pytest.mark.vllm, pytest.mark.timeout(600)]
-START_SECONDS = 180.0
-ON_A_CPU = {
-    "dtype": "bfloat16", "enforce-eager": True, "block-size": 32, "max-model-len": 2_048,
-    "max-num-seqs": 16,
-}  # fmt: skip
 SCHEMA = {
     "type": "object",
     "properties": {"digit": {"type": "integer", "minimum": 0, "maximum": 9}},
@@ -41,30 +40,10 @@ COMPLETIONS, EMBEDDINGS, RESPONSES = "/v1/completions", "/v1/embeddings", "/v1/r
 
 
 @pytest.fixture(scope="module")
-def python() -> str:
-    """The interpreter of vLLM's venv, made by `make test`. OFFPEAK_VLLM_PYTHON names another."""
-    found = os.environ.get("OFFPEAK_VLLM_PYTHON", str(ROOT / ".offpeak/venvs/vllm/bin/python"))
-    if not Path(found).exists():
-        pytest.fail(f"vLLM's venv is missing ({found}): run `make setup`.")
-    return found
-
-
-@pytest.fixture(scope="module")
-def settings(python: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    folder = tmp_path_factory.mktemp("model")
-    subprocess.run(
-        [python, "-m", "offpeak.local.tiny_model", str(folder)], cwd=ROOT, check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return {
-        "OFFPEAK_ENGINE": "vllm", "OFFPEAK_MODEL_PATH": str(folder),
-        "OFFPEAK_ENGINE_ARGS": json.dumps(
-            {**ON_A_CPU, "enable-auto-tool-choice": True, "tool-call-parser": "hermes"}
-        ),
-        "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "auto",
-        "HOME": os.environ["HOME"],
-    }  # fmt: skip
+def settings(generated: Callable[..., Path]) -> Mapping[str, str]:
+    return vllm_settings(
+        generated(), {**ON_A_CPU, "enable-auto-tool-choice": True, "tool-call-parser": "hermes"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -314,23 +293,28 @@ def test_embeddings_are_served_by_a_pooling_model(
     assert status == 400
 
 
-def test_a_dead_engine_core_fails_the_invocation_and_ends_the_process(
+def test_a_line_that_kills_the_engine_core_fails_the_invocation_and_leaves_word_of_what_was_on_it(
     containers: Containers, settings: Mapping[str, str], python: str
 ) -> None:
-    world = containers.world(*ENDLESS)
-    with (
-        containers.running(settings, python, START_SECONDS) as container,
-        ThreadPoolExecutor() as pool,
-    ):
-        working = pool.submit(container.invoke, world)
-        eventually(container, lambda: container.stats().get("generated_tokens", 0) > 0)
-        for child in _children(container.process.pid):
-            os.kill(child, signal.SIGKILL)
-        answer: httpx.Response = working.result()
+    """What comes of the suspects in the attempts that follow is `test_poison.py`'s, whose engine starts at once."""
+    poisonous = {
+        **json.loads(settings["OFFPEAK_ENGINE_ARGS"]),
+        "logits-processors": ["tests.containers.poison:Poison"],
+    }
+    environment = {**settings, "OFFPEAK_ENGINE_ARGS": json.dumps(poisonous)}
+    world = containers.world(*ENDLESS[:3], chat("Die", vllm_xargs={"poison": 1}), *ENDLESS[:3])
+    with containers.running(environment, python, START_SECONDS) as container:
+        answer = container.invoke(world)
         assert answer.status_code == 500
         assert error_of(answer)["code"] == "engine_dead"
         with pytest.raises(Exception, match="status 1"):
             container.process.wait_for_end(30)
+    order = world.order
+    suspects = Suspects(
+        order.work_prefix, 2, reader=world.memory.reader, writer=world.memory.writer
+    )
+    suspects.load()
+    assert suspects.care_for(4) is Care.FEW
 
 
 def test_sigterm_while_the_model_loads_ends_the_process_soon(
@@ -341,10 +325,3 @@ def test_sigterm_while_the_model_loads_ends_the_process_soon(
         time.sleep(1)
         container.process.send(signal.SIGTERM)
         container.process.wait_for_end(25)
-
-
-def _children(pid: int) -> list[int]:
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], check=True, capture_output=True, text=True
-    )
-    return [int(line) for line in found.stdout.split()]

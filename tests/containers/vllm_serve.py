@@ -15,8 +15,24 @@ from offpeak.local.processes import Process, free_port
 from tests.containers.container import ROOT
 from tests.worker.world import MODEL
 
+START_SECONDS = 180.0
+ON_A_CPU = {
+    "dtype": "bfloat16", "enforce-eager": True, "block-size": 32, "max-model-len": 2_048,
+    "max-num-seqs": 16,
+}  # fmt: skip
 # What differs between two answers to one request, whoever gives them: names (of the engine, too), times, the cache.
 _OWN = frozenset({"id", "created", "system_fingerprint", "prompt_tokens_details"})
+
+
+def vllm_settings(model: Path, engine_args: Mapping[str, Any]) -> dict[str, str]:
+    """A container's environment for vLLM on this machine's CPU, offline."""
+    return {
+        "OFFPEAK_ENGINE": "vllm", "OFFPEAK_MODEL_PATH": str(model),
+        "OFFPEAK_ENGINE_ARGS": json.dumps(engine_args),
+        "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "auto",
+        "HOME": os.environ["HOME"],
+    }  # fmt: skip
 
 
 class Server:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from offpeak.core.ids import REQUEST, new_id
 from offpeak.core.invocation import Outcome, ShardReport
 from offpeak.core.shard import Segment
+from offpeak.memory.memory import Memory
 from offpeak.wire.cancelled import encode_ids, hour_of
 from tests.worker.test_run_shard import Recording, until
 from tests.worker.world import CHAT, MODEL, World, chat
@@ -18,19 +22,18 @@ SENT_AT = 1_790_000_000
 ENDLESS = "[[sleep=600]]"
 
 
-def gathered(*texts: str) -> tuple[World, list[str]]:
+def gathered(*texts: str, memory: Any = None, number: int = 0) -> tuple[World, list[str]]:
     """A gathering's shard of these prompts, and its requests' ids."""
-    world = World.of(*texts)
+    world = World.of(*texts, memory=memory, number=number)
     ids = [new_id(REQUEST, SENT_AT + n) for n in range(len(texts))]
     lines = [
         {"custom_id": request_id, "method": "POST", "url": CHAT, "body": chat(text)}
         for request_id, text in zip(ids, texts, strict=True)
     ]
     content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-    world.memory.writer.put("work/segments/one.jsonl", content)
-    segment = Segment(
-        key="work/segments/one.jsonl", start=0, stop=len(content), first_line=1, lines=len(lines)
-    )
+    key = f"work/segments/{number}.jsonl"
+    world.memory.writer.put(key, content)
+    segment = Segment(key=key, start=0, stop=len(content), first_line=1, lines=len(lines))
     order = replace(world.order, segments=(segment,), cancelled_prefix=PREFIX)
     return replace(world, order=order), ids
 
@@ -101,7 +104,7 @@ def doubled(text: str) -> tuple[World, str]:
         for _ in range(2)
     ]
     content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-    world.memory.writer.put("work/segments/one.jsonl", content)
+    world.memory.writer.put(world.order.segments[0].key, content)
     segment = replace(world.order.segments[0], stop=len(content))
     return replace(world, order=replace(world.order, segments=(segment,))), request_id
 
@@ -119,3 +122,35 @@ def test_a_request_on_two_lines_is_cancelled_on_both() -> None:
     report = asyncio.run(work(world, engine, cancel_later=(request_id,)))
     assert (report.outcome, engine.in_flight) == (Outcome.DONE, 0)
     assert [line["error"]["code"] for line in world.results(report)[1]] == ["request_cancelled"] * 2
+
+
+def test_what_is_cancelled_is_read_once_for_all_shards_on_an_instance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = Memory()
+    one, first = gathered(ENDLESS, memory=memory)
+    two, second = gathered(ENDLESS, memory=memory, number=1)
+    read, keys = memory.reader.read, list[str]()
+
+    def reading(key: str, *span: int) -> bytes:
+        keys.append(key)
+        return read(key, *span)
+
+    monkeypatch.setattr(memory.reader, "read", reading)
+
+    async def work_both() -> list[ShardReport]:
+        engine = Recording()
+        instance = one.instance(engine)
+        await instance.start()
+        try:
+            working = [asyncio.create_task(instance.work(each.order)) for each in (one, two)]
+            await until(lambda: engine.asked == [ENDLESS, ENDLESS])
+            cancel(one, "both", *first, *second)
+            async with asyncio.timeout(60):
+                return await asyncio.gather(*working)
+        finally:
+            await instance.close()
+
+    reports = asyncio.run(work_both())
+    assert [report.counts.failed for report in reports] == [1, 1]
+    assert sum(key.startswith(PREFIX) for key in keys) == 1

@@ -217,10 +217,12 @@ def _arguments(model_path: str, served_name: str, engine_args: Mapping[str, Any]
             arguments.append(flag)
         elif value is False:
             arguments.append(flag.replace("--", "--no-", 1))
-        elif isinstance(value, str):
-            arguments += [flag, value]
         else:
-            arguments += [flag, json.dumps(value)]
+            given = value if isinstance(value, list) else [value]
+            arguments += [
+                flag,
+                *(each if isinstance(each, str) else json.dumps(each) for each in given),
+            ]
     return arguments
 
 
