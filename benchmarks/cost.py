@@ -17,33 +17,21 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
-import httpx
-
-from benchmarks.aws_calls import Call, Recorder
+from benchmarks.aws_calls import Call
 from benchmarks.bill import (
-    CLOCKED,
     SERVICES,
     Bill,
-    Invocations,
     added,
-    bill_functions,
     bill_of,
     by_service,
     dollars,
-    read_invocations,
     scaled,
-    without_refused,
 )
+from benchmarks.cost_meter import ROOT, Meter, Sample, recorded
 from benchmarks.cost_model import (
-    LINE_BYTES,
     OF_SHARDS,
     SHARD_SECONDS,
     Measured,
@@ -58,233 +46,20 @@ from benchmarks.cost_model import (
     shard_bill,
     ticks_a_shard,
 )
+from benchmarks.cost_work import run_batch, send_requests
 from benchmarks.dynamo_units import row_bytes
 from benchmarks.prices import DATE, PRICES
 from infra.storage import WORK_DAYS
-from offpeak.cli.client import Api
-from offpeak.cli.settings import Settings
-from offpeak.cli.upload import upload_file
-from offpeak.local.cloud import STAGE, LocalCloud
+from offpeak.local.cloud import STAGE
 from offpeak.local.processes import leave_on_signals
 from offpeak.worker.settings import WorkerSettings
 
-ROOT = Path(__file__).parent.parent
 COUNTS = ROOT / "benchmarks/results/cost_counts.json"
 SIZES = {1_000: (2, 8), 5_000: (1, 3)}
 """Lines a shard → shards of the two batches that are compared."""
 REQUESTS = (10, 40)
-TICK_SECONDS = 3
-TRIES_MAX = 10
 SLEEPS = ("", "[[sleep=4]]", "[[sleep=10]]")
 """Of the lines of the batch that has ticks: some of its lines are done at each of them."""
-SECONDS_MAX = 240.0
-QUIET_SECONDS = 2.0
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-# Long enough that a shard of a second has none of them, and the sleeping one some.
-WORKER = {
-    "OFFPEAK_LEASE_SECONDS": "120",
-    "OFFPEAK_RENEW_SECONDS": str(TICK_SECONDS),
-    "OFFPEAK_POLL_SECONDS": str(TICK_SECONDS),
-    "OFFPEAK_CHECKPOINT_SECONDS": str(TICK_SECONDS),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What was called between two moments, by events alone."""
-
-    calls: Sequence[Call]
-    invocations: dict[str, Invocations]
-    transitions: int
-
-
-class Meter:
-    """A local cloud with a recorder in it."""
-
-    def __init__(self, cloud: LocalCloud, recorder: Recorder) -> None:
-        self.cloud = cloud
-        self._recorder = recorder
-        settings = Settings(base_url=cloud.base_url, api_key=cloud.api_key)
-        self.api = Api(settings)
-        self._opened = ExitStack()
-        self._opened.callback(self.api.__exit__)
-        self._logs = self._client("logs")
-        self._states = self._client("stepfunctions")
-        self.rows = self._client("dynamodb")
-        s3 = self._client("s3")
-        asked = s3.get_bucket_notification_configuration(Bucket=cloud.bucket)
-        self.tells_of_objects = "EventBridgeConfiguration" in asked
-
-    def close(self) -> None:
-        self._opened.close()
-
-    def _client(self, name: str) -> Any:
-        environment = self.cloud.environment
-        client = boto3.client(
-            name,  # type: ignore[call-overload]
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_REGION"],
-        )
-        self._opened.callback(client.close)
-        return client
-
-    def sample(self, work: Callable[[], list[str]]) -> Sample:
-        """Of `work`, which answers the ids of the batches that it waited for, and of what comes after it by itself."""
-        self._wait_until_quiet()
-        start, started_ms = len(self._recorder), int(time.time() * 1000)
-        batches = work()
-        self._wait_until_quiet()
-        calls = [call for call in self._recorder.calls(start) if call.caller not in CLOCKED]
-        invocations = self._invocations(started_ms)
-        return Sample(
-            calls=calls, invocations=invocations,
-            transitions=sum(map(self._transitions, batches)),
-        )  # fmt: skip
-
-    def bill(self, sample: Sample) -> Bill:
-        return added(
-            bill_of(without_refused(sample.calls), tells_of_objects=self.tells_of_objects),
-            bill_functions(sample.invocations, sample.calls),
-            {("process_batch", "transition"): float(sample.transitions)},
-        )
-
-    def _wait_until_quiet(self) -> None:
-        """Announcements, deliveries and the last asks for dispatch come after a batch has ended."""
-        give_up_at = time.monotonic() + SECONDS_MAX
-        seen, quiet_since = -1, time.monotonic()
-        while time.monotonic() - quiet_since < QUIET_SECONDS:
-            if time.monotonic() > give_up_at:
-                raise SystemExit("The local cloud does not come to rest.")
-            time.sleep(0.2)
-            calls = self._recorder.calls()
-            found = sum(call.caller not in CLOCKED | {"worker"} for call in calls)
-            if found != seen:
-                seen, quiet_since = found, time.monotonic()
-
-    def _invocations(self, since_ms: int) -> dict[str, Invocations]:
-        found = {}
-        for folder in sorted(path.name for path in (ROOT / "lambdas").iterdir() if path.is_dir()):
-            if folder in CLOCKED or folder.startswith("_"):
-                continue
-            messages = self._messages(
-                f"/aws/lambda/offpeak-{STAGE}-{folder.replace('_', '-')}", since_ms
-            )
-            invocations = read_invocations(messages)
-            if invocations:
-                found[folder] = invocations
-        return found
-
-    def _messages(self, group: str, since_ms: int) -> list[str]:
-        try:
-            pages = self._logs.get_paginator("filter_log_events").paginate(
-                logGroupName=group, startTime=since_ms
-            )
-            return [event["message"] for page in pages for event in page["events"]]
-        except self._logs.exceptions.ResourceNotFoundException:
-            return []
-
-    def _transitions(self, batch_id: str) -> int:
-        """States entered, and the tries of those that were tried again."""
-        machine = next(
-            found["stateMachineArn"]
-            for found in self._states.list_state_machines()["stateMachines"]
-        )
-        arn = machine.replace(":stateMachine:", ":execution:") + f":{batch_id}"
-        pages = self._states.get_paginator("get_execution_history").paginate(executionArn=arn)
-        kinds: list[str] = [event["type"] for page in pages for event in page["events"]]
-        retried = sum(kind in ("LambdaFunctionFailed", "TaskFailed") for kind in kinds)
-        return sum(kind.endswith("StateEntered") for kind in kinds) + int(retried)
-
-
-# ── what runs ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def input_line(model: str, number: int, words: str = "") -> bytes:
-    text = f"Question {number} {words}: ".ljust(
-        LINE_BYTES - 190, "why is the sky blue? "[number % 7]
-    )
-    body = {"model": model, "messages": [{"role": "user", "content": text}]}
-    line = {
-        "custom_id": f"line-{number}",
-        "method": "POST",
-        "url": "/v1/chat/completions",
-        "body": body,
-    }
-    return json.dumps(line).encode() + b"\n"
-
-
-def run_batch(
-    meter: Meter, folder: Path, lines: int, words: Callable[[int], str] = lambda _: ""
-) -> str:
-    """Uploads, creates, waits; the batch's id."""
-    path = folder / "input.jsonl"
-    with path.open("wb") as file:
-        file.writelines(input_line(meter.cloud.model, n, words(n)) for n in range(lines))
-    uploaded = upload_file(meter.api, path, lambda _: None)
-    asked = {
-        "input_file_id": uploaded["id"], "endpoint": "/v1/chat/completions",
-        "completion_window": "24h",
-    }  # fmt: skip
-    batch = meter.api.post("/v1/batches", asked)
-    # Looked at in the table, not by the API: how often a client asks is its own affair.
-    rows = meter.rows
-    key = {"account_id": {"S": meter.cloud.account_id}, "id": {"S": batch["id"]}}
-    give_up_at = time.monotonic() + SECONDS_MAX
-    while time.monotonic() < give_up_at:
-        row = rows.get_item(TableName=f"offpeak-{STAGE}-batches", Key=key, ConsistentRead=True)[
-            "Item"
-        ]
-        if row["status"]["S"] in ENDED:
-            break
-        meter.cloud.check()
-        time.sleep(0.3)
-    if row["status"]["S"] != "completed":
-        raise SystemExit(f"{batch['id']} is {row['status']['S']} after {SECONDS_MAX:.0f} s.")
-    return str(batch["id"])
-
-
-def send_requests(meter: Meter, number: int) -> list[str]:
-    """Sends them, waits until all are answered, and fetches each result once. No batch of the account comes of it."""
-    http = httpx.Client(
-        base_url=meter.cloud.base_url, headers={"X-API-Key": meter.cloud.api_key}, timeout=60
-    )
-
-    def send(n: int) -> str:
-        messages = [{"role": "user", "content": f"Question {n}: what is {n} and {n}? " * 5}]
-        body = {"request_body": {"model": meter.cloud.model, "messages": messages}}
-        return str(persistent(lambda: http.post("/v1/requests", json=body)).json()["id"])
-
-    rows = meter.rows
-
-    def wait(request_id: str) -> None:
-        give_up_at = time.monotonic() + SECONDS_MAX
-        key = {"id": {"S": request_id}}
-        while time.monotonic() < give_up_at:
-            found = rows.get_item(TableName=f"offpeak-{STAGE}-requests", Key=key)["Item"]
-            if found["status"]["S"] == "completed":
-                return
-            time.sleep(0.3)
-        raise SystemExit(f"Request {request_id} was not answered.")
-
-    with http:
-        ids = [send(n) for n in range(number)]
-        for request_id in ids:
-            wait(request_id)
-            persistent(lambda i=request_id: http.get(f"/v1/requests/{i}"))  # type: ignore[misc]
-    return []
-
-
-def persistent(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """Asks again where the gateway gave up: on a busy machine a function's cold start may take longer than its 29 s."""
-    for _ in range(TRIES_MAX):
-        answer = ask()
-        if answer.status_code < 500:
-            return answer.raise_for_status()
-        time.sleep(1)
-    raise SystemExit(f"The API answers {answer.status_code}: {answer.text}")
-
 
 # ── what it came to ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -418,34 +193,6 @@ def measure() -> tuple[dict[int, Measured], Bill]:
                 request = measure_sending(meter)
     print("Gathering stand-alone requests", flush=True)
     return by_size, added(request, measure_gathering())
-
-
-class recorded:  # noqa: N801 - a context, used as one
-    """A local cloud whose shards have so many lines, and a recorder in it."""
-
-    def __init__(self, folder: Path, lines_a_shard: int) -> None:
-        self._recorder: Recorder | None = None
-        self._cloud = LocalCloud(
-            engine="echo", folder=folder / "cloud", worker=WORKER, between=self._stand_between,
-            model_fields={"shard_lines_max": lines_a_shard, "shard_bytes_max": 1 << 30},
-        )  # fmt: skip
-
-    def _stand_between(self, url: str) -> str:
-        self._recorder = Recorder(url, lambda table: table.removeprefix(f"offpeak-{STAGE}-"))
-        return self._recorder.__enter__().url
-
-    def __enter__(self) -> Meter:
-        cloud = self._cloud.__enter__()
-        cloud.wait_for_workers()
-        assert self._recorder is not None
-        self._meter = Meter(cloud, self._recorder)
-        return self._meter
-
-    def __exit__(self, *error: Any) -> None:
-        self._meter.close()
-        self._cloud.__exit__(*error)
-        if self._recorder is not None:
-            self._recorder.__exit__(*error)
 
 
 def write_counts(by_size: dict[int, Measured], request: Bill) -> None:

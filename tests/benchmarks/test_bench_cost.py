@@ -15,6 +15,7 @@ import pytest
 from benchmarks import cost
 from benchmarks.aws_calls import Call
 from benchmarks.bill import Bill, bill_of, dollars, read_invocations, service_of
+from benchmarks.cost_meter import recorded
 from benchmarks.cost_model import (
     Measured,
     decode,
@@ -78,7 +79,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Measure
     folder = tmp_path_factory.mktemp("cost")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cost, "REQUESTS", (2, 4))
-        with cost.recorded(folder, LINES) as meter:
+        with recorded(folder, LINES) as meter:
             shards = cost.measure_shards(meter, folder, LINES, SHARDS)
             yield shards, cost.measure_sending(meter)
 
