@@ -37,8 +37,8 @@ from offpeak.core.account import Account
 from offpeak.core.batch import Batch, OnInvalid
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.ports import Add
+from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.memory import Memory
-from offpeak.memory.objects_on_files import BucketOnFiles
 from offpeak.planner.byte_ranges import byte_ranges
 from offpeak.steps.plan_shards import plan_shards
 from offpeak.steps.streamed_object import StreamedObject

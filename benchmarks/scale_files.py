@@ -25,9 +25,9 @@ from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.invocation import ShardReport
 from offpeak.core.ports import Add
+from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.clock import FrozenClock
 from offpeak.memory.memory import Memory
-from offpeak.memory.objects_on_files import BucketOnFiles
 from offpeak.planner.cut_results import LIMITS
 from offpeak.steps.announce_batch import announce_batch
 from offpeak.steps.assemble_results import assemble_results

@@ -15,8 +15,9 @@ from offpeak.core.layout import shard_prefix
 from offpeak.core.ports import Add
 from offpeak.core.run import Run
 from offpeak.core.shard import Segment, Shard, ShardStatus
+from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.memory import Memory
-from offpeak.memory.objects_on_files import BucketOnFiles, FilesReader, FilesWriter
+from offpeak.memory.objects_on_files import FilesReader, FilesWriter
 from offpeak.worker.engine import Engine, EngineAnswer, EngineLimits
 from offpeak.worker.instance import Instance
 from offpeak.worker.ports import WorkerPorts

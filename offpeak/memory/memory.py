@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
+from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.clock import FrozenClock
 from offpeak.memory.effects import (
     MemoryAnnouncements,
@@ -18,6 +19,7 @@ from offpeak.memory.effects import (
     MemoryWorkMetrics,
 )
 from offpeak.memory.ledger import MemoryLedger
+from offpeak.memory.multipart_on_files import FilesMultipart
 from offpeak.memory.objects import (
     Bucket,
     MemoryMultipart,
@@ -25,12 +27,7 @@ from offpeak.memory.objects import (
     MemoryReader,
     MemoryWriter,
 )
-from offpeak.memory.objects_on_files import (
-    BucketOnFiles,
-    FilesMultipart,
-    FilesReader,
-    FilesWriter,
-)
+from offpeak.memory.objects_on_files import FilesReader, FilesWriter
 from offpeak.memory.requests import MemoryGatherings, MemoryGroups, MemoryRequests
 from offpeak.memory.rows import (
     MemoryAccounts,

@@ -10,12 +10,9 @@ from threading import Thread
 import pytest
 
 from offpeak.core.ports import PART_BYTES_MIN
-from offpeak.memory.objects_on_files import (
-    BucketOnFiles,
-    FilesMultipart,
-    FilesReader,
-    FilesWriter,
-)
+from offpeak.memory.bucket_on_files import BucketOnFiles
+from offpeak.memory.multipart_on_files import FilesMultipart
+from offpeak.memory.objects_on_files import FilesReader, FilesWriter
 
 
 @pytest.fixture
@@ -36,6 +33,7 @@ def test_another_process_sees_what_one_has_put(bucket: BucketOnFiles, tmp_path: 
     FilesWriter(bucket).put("work/a", b"from here")
     program = (
         "import sys; from pathlib import Path; from offpeak.memory.objects_on_files import *;"
+        "from offpeak.memory.bucket_on_files import *;"
         "bucket = BucketOnFiles(Path(sys.argv[1]));"
         "FilesWriter(bucket).put('work/b', FilesReader(bucket).read('work/a') + b' and there')"
     )
