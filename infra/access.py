@@ -46,6 +46,7 @@ class Access:
     signs: bool = False
     calls_out: bool = False
     counts_tokens: bool = False
+    fetches_signals: bool = False
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -254,6 +255,11 @@ ACCESS: Mapping[str, Access] = {
         starts_batches=True,
         answers_batches=True,
         redrives_batches=True,
+    ),
+    "fetch_signals": Access(
+        reads_objects=("signals/",),
+        writes_objects=("signals/",),
+        fetches_signals=True,
     ),
     "measure_pools": Access(reads=("runs", "shards"), publishes_metrics=True),
     "queue_deliveries": Access(

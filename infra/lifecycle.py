@@ -32,6 +32,7 @@ COLLECTED_MAX = 5_000
 COLLECTORS_MAX = 4
 SWEEP_MINUTES = 1
 EXPIRY_MINUTES = 5
+SIGNAL_MINUTES = 60
 MEASURE_MINUTES = MEASURE_SECONDS // 60
 DEAD_DAYS = 14
 # Who asks for dispatch has just changed a row, and the dispatcher reads an index that follows a moment later.
@@ -66,6 +67,8 @@ SIZES: Mapping[str, Size] = {
     "show_drops": Size(memory_mb=512, timeout_seconds=55),
     "deliver_drop": Size(memory_mb=1_024, timeout_seconds=900),
     "expire_files": Size(memory_mb=512, timeout_seconds=240),
+    # Two services, a region after the other, each given some twenty seconds.
+    "fetch_signals": Size(memory_mb=256, timeout_seconds=300),
     "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
     "queue_deliveries": Size(memory_mb=512, timeout_seconds=60),
     # Ten records; when all are for one receiver that takes nearly ten seconds each.
@@ -214,6 +217,7 @@ class Lifecycle(Construct):
         self._every(resources.stage, "requeue_deliveries", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
+        self._every(resources.stage, "fetch_signals", SIGNAL_MINUTES)
 
     def _state_machine(self, stage: Stage) -> sfn.StateMachine:
         name = stage.named(PROCESS_BATCH)

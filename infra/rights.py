@@ -56,7 +56,11 @@ class Resources:
 
 def environment(access: Access, resources: Resources) -> dict[str, str]:
     """The addresses of what `access` names."""
-    variables = {"OFFPEAK_STAGE": resources.stage.name, **_way_out(access, resources)}
+    variables = {
+        "OFFPEAK_STAGE": resources.stage.name,
+        **_way_out(access, resources),
+        **(resources.stage.signal_secrets if access.fetches_signals else {}),
+    }
     # By name, not by reference: an environment holds 4 KB, and each reference between stacks ties their updates.
     for name in access.tables:
         variables[f"OFFPEAK_TABLE_{name.upper()}"] = resources.stage.named(name)
@@ -176,6 +180,15 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
 def _deliveries(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
     if access.asks_callbacks:
         yield _allow(["sqs:SendMessage"], resources.callback_queue.queue_arn)
+    if access.fetches_signals and resources.stage.signal_secrets:
+        # A complete ARN ends in six characters of Secrets Manager's own; a name doesn't know them.
+        arns = [
+            secret
+            if secret.startswith("arn:")
+            else _arn("secretsmanager", f"secret:{secret}-??????")
+            for secret in resources.stage.signal_secrets.values()
+        ]
+        yield _allow(["secretsmanager:GetSecretValue"], *arns)
     if access.signs:
         # The emulator asks for the right to every secret, whichever is read.
         secret = "*" if resources.stage.emulated else resources.signing_secret.secret_arn

@@ -51,6 +51,8 @@ class Stage:
     gpu_hours_per_day_max       how many instance hours one pool may use in a day
     door                        whether files of any size are taken at domain_name (docs/door.md has its price)
     door_tasks_max              how many tasks the door may grow to
+    electricity_maps_secret     the name or ARN of a secret in Secrets Manager: Electricity Maps' API token
+    watttime_secret             likewise, WattTime's {"username": …, "password": …}
     drop_producers              who else may put files into it: an Offpeak account's id → AWS accounts, roles, users
     """
 
@@ -70,6 +72,8 @@ class Stage:
     budget_usd_per_month: int | None = None
     gpu_hours_per_day_max: int | None = None
     drop_producers: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    electricity_maps_secret: str | None = None
+    watttime_secret: str | None = None
     door: bool = False
     door_tasks_max: int = 4
     emulated: bool = False
@@ -77,6 +81,15 @@ class Stage:
     def named(self, name: str) -> str:
         """The physical name of a thing of this stage, as an operator looks for it."""
         return f"offpeak-{self.name}-{name}"
+
+    @property
+    def signal_secrets(self) -> dict[str, str]:
+        """By the variable that names each: its address, never what is in it."""
+        named = {
+            "OFFPEAK_ELECTRICITY_MAPS_SECRET": self.electricity_maps_secret,
+            "OFFPEAK_WATTTIME_SECRET": self.watttime_secret,
+        }
+        return {name: secret for name, secret in named.items() if secret is not None}
 
     @property
     def removal_policy(self) -> RemovalPolicy:
@@ -96,6 +109,9 @@ class Stage:
 LOCAL_STAGE = Stage(name=LOCAL, keep_data=False, log_retention_days=1, door=True, emulated=True)
 
 Check = Callable[[Any], bool]
+_IN_SECRETS_MANAGER = (
+    r"[\w/+=.@-]{1,512}|arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]{1,512}"
+)
 
 
 def _matches(pattern: str) -> Check:
@@ -148,6 +164,8 @@ _TAKES: Mapping[str, tuple[Check, str]] = {
     "gpu_hours_per_day_max": (_between(1, 100_000), "1 to 100,000 instance hours"),
     "door": (lambda value: type(value) is bool, "true or false"),
     "door_tasks_max": (_between(1, 100), "1 to 100 tasks"),
+    "electricity_maps_secret": (_matches(_IN_SECRETS_MANAGER), "the name or ARN of a secret in Secrets Manager"),
+    "watttime_secret": (_matches(_IN_SECRETS_MANAGER), "the name or ARN of a secret in Secrets Manager"),
     "drop_producers": (
         _are_producers,
         "a table: an account's id, acct_… = a list of AWS account ids or ARNs of roles, in quotes",

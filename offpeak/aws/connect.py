@@ -4,7 +4,7 @@ function needs only the variables and permissions of the ports it touches."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -36,6 +36,7 @@ from offpeak.aws.queues import SqsGroupChecks, SqsRequestQueue
 from offpeak.aws.requests import DynamoRequests
 from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
+from offpeak.aws.signal_sources import ElectricityMaps, WattTime
 from offpeak.aws.table import Table
 from offpeak.aws.tokenizers import StagedTokenizers
 from offpeak.aws.webhooks import DynamoWebhooks, ManagedSecrets
@@ -220,6 +221,21 @@ class Aws:
     @cached_property
     def destinations(self) -> HttpDestinations:
         return HttpDestinations(Reach(self._environment.get("OFFPEAK_REACH", Reach.PUBLIC)))
+
+    @property
+    def region(self) -> str:
+        """The home region: where control plane and data are."""
+        return self._session.region_name or ""
+
+    @cached_property
+    def signal_sources(self) -> Sequence[ElectricityMaps | WattTime]:
+        """The services that there is a secret for. A key is read when it is used, so that a new one counts at once."""
+        maps = self._environment.get("OFFPEAK_ELECTRICITY_MAPS_SECRET")
+        watt = self._environment.get("OFFPEAK_WATTTIME_SECRET")
+        return (
+            *((ElectricityMaps(lambda: self.secret(maps)),) if maps else ()),
+            *((WattTime(lambda: self.secret(watt)),) if watt else ()),
+        )
 
     @cached_property
     def tokenizers(self) -> StagedTokenizers:

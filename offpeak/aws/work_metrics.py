@@ -1,5 +1,5 @@
-"""What workers took of their engines, as CloudWatch metrics in the embedded metric format: a line in a function's log,
-which CloudWatch takes apart by itself. So a shard's ten metrics cost no call.
+"""What workers took of their engines, and how old signals are, as CloudWatch metrics in the embedded metric format: a
+line in a function's log, which CloudWatch takes apart by itself. So a shard's ten metrics cost no call.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 from offpeak.core.invocation import ShardWork
-from offpeak.core.ports.metrics import NAMESPACE, POOL_DIMENSION, STAGE_DIMENSION, values_of
+from offpeak.core.ports.metrics import (
+    NAMESPACE,
+    POOL_DIMENSION,
+    REGION_DIMENSION,
+    STAGE_DIMENSION,
+    values_of,
+)
 
 
 class LoggedMetrics:
@@ -22,15 +29,22 @@ class LoggedMetrics:
         self._out = out
 
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
-        values = values_of(work)
+        self._publish({POOL_DIMENSION: pool}, measured_at, values_of(work))
+
+    def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:
+        self._publish({REGION_DIMENSION: region}, measured_at, values)
+
+    def _publish(
+        self, about: Mapping[str, str], measured_at: int, values: Mapping[str, float]
+    ) -> None:
         directive = {
             "Namespace": NAMESPACE,
-            "Dimensions": [[STAGE_DIMENSION, POOL_DIMENSION]],
+            "Dimensions": [[STAGE_DIMENSION, *about]],
             "Metrics": [{"Name": name, "Unit": _unit(name)} for name in values],
         }
         line = {
             "_aws": {"Timestamp": measured_at * 1_000, "CloudWatchMetrics": [directive]},
-            STAGE_DIMENSION: self._stage, POOL_DIMENSION: pool, **values,
+            STAGE_DIMENSION: self._stage, **about, **values,
         }  # fmt: skip
         print(json.dumps(line), file=self._out or sys.stdout, flush=True)
 

@@ -11,6 +11,9 @@ work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per
 work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
 work/{batch}/assembly/{kind}/…                   how its results are put together, where that is shared out
 results/{batch}/…                                what clients download
+signals/{region}/stored/{kind}-{source}.json     the newest signal of a source on a region
+signals/{region}/{kind}.csv                      a curve that an operator set: average, marginal or price
+signals/{region}/hours/{day}.json                what the average kWh emitted, hour by hour, for receipts
 tokenizers/{pool}.json                           the tokenizer.json of the model that a pool serves, for estimates
 
 work/requests/{account}/{request}.json           a body too large for the queue
@@ -26,7 +29,7 @@ from __future__ import annotations
 
 TOKENIZER_FILE = "tokenizer.json"
 """What a model's own folder calls it."""
-OWN_PREFIXES = ("files/", "uploads/", "work/", "results/", "tokenizers/")
+OWN_PREFIXES = ("files/", "uploads/", "work/", "results/", "signals/", "tokenizers/")
 """Everything but the drop folder."""
 
 
@@ -93,6 +96,25 @@ def error_key(batch_id: str) -> str:
 
 def tokenizer_key(pool: str) -> str:
     return f"tokenizers/{pool}.json"
+
+
+def signals_prefix(region: str) -> str:
+    """Where sources' newest signals lie."""
+    return f"signals/{region}/stored/"
+
+
+def signal_key(region: str, kind: str, source: str) -> str:
+    """`source` is one of ours, not a service's or a caller's text."""
+    return f"{signals_prefix(region)}{kind}-{source}.json"
+
+
+def curve_key(region: str, kind: str) -> str:
+    return f"signals/{region}/{kind}.csv"
+
+
+def grid_hours_key(region: str, day: str) -> str:
+    """`day` as 2026-11-21, UTC."""
+    return f"signals/{region}/hours/{day}.json"
 
 
 def request_body_key(account_id: str, request_id: str) -> str:

@@ -111,9 +111,13 @@ class MemoryAnnouncements:
 class MemoryWorkMetrics:
     def __init__(self) -> None:
         self.published: list[tuple[str, int, ShardWork]] = []
+        self.signals: list[tuple[str, Mapping[str, float]]] = []
 
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         self.published.append((pool, measured_at, work))
+
+    def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - the clock stands still
+        self.signals.append((region, values))
 
 
 class MemoryMetrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
+from offpeak.core.ports import SignalSource
 from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.clock import FrozenClock
 from offpeak.memory.effects import (
@@ -60,6 +61,8 @@ class Memory:
         lock = RLock()
         tables = Tables(lock)
         self.clock = clock or FrozenClock()
+        self.region = "us-east-1"
+        self.signal_sources: list[SignalSource] = []
         if directory is None:
             bucket = Bucket(lock)
             self.reader = MemoryReader(bucket)

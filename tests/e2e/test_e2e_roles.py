@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from offpeak.core.errors import NotFound
+from offpeak.core.layout import curve_key, signal_key
 from offpeak.core.ports import PART_BYTES_MIN, Save
 from offpeak.local.cloud import LocalCloud
 from tests.e2e import sdks
@@ -158,6 +159,16 @@ def test_large_results_are_joined_and_a_file_goes_with_its_bytes(guarded: LocalC
 def test_a_pool_is_measured_by_the_function_that_may_publish(guarded: LocalCloud) -> None:
     call_function(guarded, "measure-pools", {})
     assert "tiny-chat" in measured_pools(guarded)
+
+
+def test_signals_are_kept_by_the_function_that_may_write_them(guarded: LocalCloud) -> None:
+    aws = connect(guarded)
+    steps = "".join(f"2026-11-21T{hour:02}:00Z,{hour}\n" for hour in range(24))
+    aws.writer.put(curve_key(aws.region, "average"), f"start,gCO2eq/kWh\n{steps}".encode())
+    call_function(guarded, "fetch-signals", {})
+    kept = [info.key for info in aws.reader.list(f"signals/{aws.region}/")]
+    assert signal_key(aws.region, "average", "curve") in kept
+    assert any("/hours/" in key for key in kept)
 
 
 def test_an_event_reaches_its_endpoint(guarded: LocalCloud) -> None:

@@ -108,15 +108,19 @@ def _all(stage: Synthesised, kind: str) -> list[Mapping[str, Any]]:
     ]
 
 
+def _a_month(rate: re.Match[str]) -> float:
+    return (MINUTES if rate[2] == "minute" else HOURS) / int(rate[1])
+
+
 def _scheduled(stage: Synthesised) -> Iterator[tuple[str, tuple[int, float]]]:
     """Function → its memory in MB, and how often it is called in a month."""
     for template in stage.templates.values():
         functions = template.find_resources("AWS::Lambda::Function")
         for rule in template.find_resources("AWS::Events::Rule").values():
             expression = rule["Properties"].get("ScheduleExpression", "")
-            rate = re.fullmatch(r"rate\((\d+) minutes?\)", expression)
+            rate = re.fullmatch(r"rate\((\d+) (minute|hour)s?\)", expression)
             if rate is None:
                 continue
             for target in rule["Properties"]["Targets"]:
                 name = target["Arn"]["Fn::GetAtt"][0]
-                yield name, (functions[name]["Properties"]["MemorySize"], MINUTES / int(rate[1]))
+                yield name, (functions[name]["Properties"]["MemorySize"], _a_month(rate))

@@ -139,6 +139,11 @@ def test_deployed_pools_are_measured_every_minute(prod: Synthesised, catalogue: 
     assert pools == [model.pool for model in catalogue.models]
 
 
+def test_signals_are_fetched_every_hour(prod: Synthesised) -> None:
+    rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-fetch-signals")
+    assert rule["ScheduleExpression"] == "rate(1 hour)"
+
+
 def test_only_tls_reaches_queues_and_topics_in_prod(prod: Synthesised, local: Synthesised) -> None:
     def denials(stage: Synthesised) -> int:
         found = {

@@ -16,6 +16,7 @@ from tests.infra.synthesised import Synthesised
 
 # Every wildcard in a policy, by the end of its resource, and why it is there.
 REASONS = {
+    "/signals/*": "signals of any region, and of past days",
     "/files/*": "a prefix of the bucket; ids are in the keys",
     "/drop/*": "a prefix of the bucket; accounts and producers' names are in the keys",
     "/uploads/*": "a prefix of the bucket; ids are in the keys",

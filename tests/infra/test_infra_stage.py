@@ -31,6 +31,8 @@ slack_seconds_min = 600
 budget_usd_per_month = 900
 gpu_hours_per_day_max = 24
 door_tasks_max = 2
+electricity_maps_secret = "offpeak/electricity-maps"
+watttime_secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:watttime-Ab12Cd"
 """
 
 

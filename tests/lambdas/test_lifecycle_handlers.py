@@ -167,3 +167,10 @@ def test_pools_are_measured_by_the_clocks_event(functions: Functions) -> None:
     functions.call("measure_pools", {"source": "aws.events"})
     found = {m.pool: m.waiting_shards for m in functions.ward.metrics.published}
     assert found == {model.pool: 0 for model in functions.ward.catalogue.models} | {POOL: 3}
+
+
+def test_signals_are_fetched_by_the_clocks_event(functions: Functions) -> None:
+    functions.call("fetch_signals", {"source": "aws.events"})
+    kept = [info.key for info in functions.ward.reader.list("signals/")]
+    assert len(kept) == 1
+    assert kept[0].startswith("signals/us-east-1/hours/")

@@ -45,6 +45,7 @@ from offpeak.core.ports.requests import (
     Requests,
     Verdict,
 )
+from offpeak.core.ports.signals import SignalMetrics, Signals, SignalSource
 from offpeak.core.ports.state import (
     CHANGES_MAX,
     Accounts,
@@ -110,6 +111,9 @@ __all__ = [
     "Save",
     "Secrets",
     "Shards",
+    "SignalMetrics",
+    "SignalSource",
+    "Signals",
     "Tokenizers",
     "Verdict",
     "Webhooks",

@@ -22,6 +22,11 @@ What workers took of their engines, an attempt each, at its end: no datum while 
     TokensPerSecond                                               prompt and completion tokens, over the attempt's time
     CacheHitRate Occupancy                                        shares from 0 to 1
     LoadSeconds QueuedSeconds DrainSeconds                        see `core/invocation.ShardWork`
+
+Of a region's signals, under `Stage` and `Region`, once an hour where there are any or a service is asked:
+
+    SignalFallback     1 while the region goes by its grid's typical year, for want of a fresh signal; else 0
+    SignalAgeSeconds   since the signal was issued that it goes by; no datum while it falls back
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from typing import Protocol
 from offpeak.core.invocation import ShardWork
 
 NAMESPACE = "Offpeak"
-STAGE_DIMENSION, POOL_DIMENSION = "Stage", "Pool"
+STAGE_DIMENSION, POOL_DIMENSION, REGION_DIMENSION = "Stage", "Pool", "Region"
 WAITING_SHARDS = "WaitingShards"
 OLDEST_WAIT_SECONDS = "OldestWaitSeconds"
 LEAST_SLACK_SECONDS = "LeastSlackSeconds"
