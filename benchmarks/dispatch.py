@@ -49,7 +49,7 @@ from offpeak.local.emulator import Emulator
 from offpeak.local.processes import leave_on_signals
 from offpeak.planner.choose_runs import choose_runs
 from offpeak.steps.dispatch_shards import dispatch_shards
-from offpeak.steps.remembered_weights import RememberedWeights
+from offpeak.steps.remembered_accounts import RememberedAccounts
 from offpeak.wire.manifest import encode_shard
 
 ROOT = Path(__file__).parent.parent
@@ -154,13 +154,13 @@ def reads_per_shard(aws: Aws, runs: int, shards: int) -> tuple[float, float]:
                 )
             )
         )  # fmt: skip
-    weights, reads = RememberedWeights(), Reads(aws._dynamodb)
+    remembered, reads = RememberedAccounts(), Reads(aws._dynamodb)
 
     def dispatch() -> int:
         return dispatch_shards(
             pool, clock=aws.clock, catalogue=catalogue, reader=aws.reader, accounts=aws.accounts,
             runs=aws.runs, shards=aws.shards, changes=aws.changes, dispatches=aws.dispatches,
-            endpoints=QuietEndpoints(), weights=weights,
+            endpoints=QuietEndpoints(), remembered_accounts=remembered,
         )  # fmt: skip
 
     while dispatch():

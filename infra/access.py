@@ -42,6 +42,7 @@ class Access:
     invokes_endpoints: bool = False
     announces: bool = False
     publishes_metrics: bool = False
+    scales_pools: bool = False
     asks_callbacks: bool = False
     signs: bool = False
     calls_out: bool = False
@@ -159,7 +160,7 @@ ACCESS: Mapping[str, Access] = {
         answers_batches=True,
     ),
     "dispatch_shards": Access(
-        reads=("accounts", "runs", "shards"),  # accounts' weights
+        reads=("accounts", "runs", "shards", "pools"),  # accounts' weights and regions
         writes=("runs", "shards"),
         reads_objects=("work/",),
         asks_dispatch=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aws_cdk import Aws
 from aws_cdk import aws_dynamodb as dynamodb
@@ -42,6 +42,8 @@ class Resources:
     signing_secret: secretsmanager.ISecret
     event_bus: events.IEventBus
     pools: tuple[str, ...]
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The further regions of each of `pools` that has any."""
 
     @property
     def state_machine_arn(self) -> str:
@@ -76,7 +78,7 @@ def environment(access: Access, resources: Resources) -> dict[str, str]:
         variables["OFFPEAK_REQUEST_QUEUE_URL"] = resources.request_queue.queue_url
     if access.asks_groups:
         variables["OFFPEAK_GROUP_QUEUE_URL"] = resources.group_queue.queue_url
-    if access.invokes_endpoints:
+    if access.invokes_endpoints or access.scales_pools:
         variables["OFFPEAK_ENDPOINT_PREFIX"] = resources.stage.named("")
     if access.announces:
         variables["OFFPEAK_EVENT_BUS"] = resources.event_bus.event_bus_name
@@ -160,11 +162,9 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
     if access.asks_groups:
         yield _allow(["sqs:SendMessage"], resources.group_queue.queue_arn)
     if access.invokes_endpoints:
-        names = [resources.stage.named(pool) for pool in resources.pools]
-        yield _allow(
-            ["sagemaker:InvokeEndpointAsync"],
-            *(_arn("sagemaker", f"endpoint/{name}") for name in names),
-        )
+        yield _allow(["sagemaker:InvokeEndpointAsync"], *_endpoints(resources))
+    if access.scales_pools:
+        yield from _scaling(resources)
     if access.announces:
         yield _allow(["events:PutEvents"], resources.event_bus.event_bus_arn)
     if access.publishes_metrics:
@@ -175,6 +175,35 @@ def _effects(access: Access, resources: Resources) -> Iterator[iam.PolicyStateme
             resources=["*"],
             conditions=None if resources.stage.emulated else ours,
         )
+
+
+def _endpoints(resources: Resources) -> Iterator[str]:
+    for pool in resources.pools:
+        name = resources.stage.named(pool)
+        for region in (Aws.REGION, *resources.regions.get(pool, ())):
+            yield _arn("sagemaker", f"endpoint/{name}", region)
+
+
+def _scaling(resources: Resources) -> Iterator[iam.PolicyStatement]:
+    """Whoever bounds a scalable target needs the rights to what it scales, too. A target's ARN has an id of AWS's
+    choosing; what can be held on to is whose service it scales."""
+    yield _allow(
+        ["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"],
+        *_endpoints(resources),
+    )
+    regions = {Aws.REGION, *(each for found in resources.regions.values() for each in found)}
+    ours = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+    yield iam.PolicyStatement(
+        actions=[
+            "application-autoscaling:RegisterScalableTarget",
+            "application-autoscaling:PutScheduledAction",
+        ],
+        resources=[
+            _arn("application-autoscaling", "scalable-target/*", region)
+            for region in sorted(regions)
+        ],
+        conditions=None if resources.stage.emulated else ours,
+    )
 
 
 def _deliveries(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
@@ -211,5 +240,5 @@ def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=actions, resources=list(resources))
 
 
-def _arn(service: str, rest: str) -> str:
-    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{rest}"
+def _arn(service: str, rest: str, region: str = Aws.REGION) -> str:
+    return f"arn:{Aws.PARTITION}:{service}:{region}:{Aws.ACCOUNT_ID}:{rest}"

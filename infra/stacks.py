@@ -75,6 +75,7 @@ class LifecycleStack(Stack):
             signing_secret=storage.signing_secret,
             event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
             pools=tuple(model.pool for model in models),
+            regions={model.pool: tuple(model.regions) for model in models if model.regions},
         )
         lifecycle = Lifecycle(
             self,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ LOCAL = "local"
 # With it, an account's id and the longest region the log bucket's name is within S3's 63 characters, and an endpoint's
 # leaves 42 of its 63 to the pool.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,10}[a-z0-9]")
+PLAN_WEIGHTS = ("dollars", "carbon", "earliness")
+PLAN_WEIGHT_MAX = 1_000
 RUNBOOK = "docs/runbook.md"
 LOG_RETENTION = {
     1: logs.RetentionDays.ONE_DAY, 3: logs.RetentionDays.THREE_DAYS, 5: logs.RetentionDays.FIVE_DAYS,
@@ -37,7 +40,8 @@ class StageError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One deployment. `emulated` leaves out what only AWS itself can do: TLS-only policies, backups, tracing, log
-    buckets, alarms, the account's API Gateway log role. The other fields are those of `stages.toml`:
+    buckets, alarms, the account's API Gateway log role. `slot_seconds` is how long one of the plan's slots is. The
+    other fields are those of `stages.toml`:
 
     account, region             where it must be deployed; unset, wherever the credentials lead
     keep_data                   tables and buckets outlive their stack, and tables refuse to be deleted
@@ -53,6 +57,8 @@ class Stage:
     door_tasks_max              how many tasks the door may grow to
     electricity_maps_secret     the name or ARN of a secret in Secrets Manager: Electricity Maps' API token
     watttime_secret             likewise, WattTime's {"username": …, "password": …}
+    plan_weights                what the plan minds: `dollars` for each dollar, `carbon` in dollars for each kilogram of
+                                CO2eq, `earliness` in dollars for each instance-hour of work and hour that it waits
     drop_producers              who else may put files into it: an Offpeak account's id → AWS accounts, roles, users
     """
 
@@ -71,6 +77,8 @@ class Stage:
     slack_seconds_min: int = 3_600
     budget_usd_per_month: int | None = None
     gpu_hours_per_day_max: int | None = None
+    slot_seconds: int = 900
+    plan_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     drop_producers: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     electricity_maps_secret: str | None = None
     watttime_secret: str | None = None
@@ -92,6 +100,14 @@ class Stage:
         return {name: secret for name, secret in named.items() if secret is not None}
 
     @property
+    def plan_settings(self) -> Mapping[str, str]:
+        """The variables of the function that plans."""
+        return {
+            "OFFPEAK_SLOT_SECONDS": str(self.slot_seconds),
+            "OFFPEAK_PLAN_WEIGHTS": json.dumps(dict(self.plan_weights)),
+        }
+
+    @property
     def removal_policy(self) -> RemovalPolicy:
         return RemovalPolicy.RETAIN if self.keep_data else RemovalPolicy.DESTROY
 
@@ -106,7 +122,9 @@ class Stage:
         return Environment(account=self.account, region=self.region)
 
 
-LOCAL_STAGE = Stage(name=LOCAL, keep_data=False, log_retention_days=1, door=True, emulated=True)
+LOCAL_STAGE = Stage(
+    name=LOCAL, keep_data=False, log_retention_days=1, slot_seconds=60, door=True, emulated=True
+)
 
 Check = Callable[[Any], bool]
 _IN_SECRETS_MANAGER = (
@@ -123,6 +141,13 @@ def _between(low: int, high: int) -> Check:
 
 
 _PRODUCER = re.compile(r"\d{12}|arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}")
+
+
+def _are_weights(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        name in PLAN_WEIGHTS and type(weight) in (int, float) and 0 <= weight <= PLAN_WEIGHT_MAX
+        for name, weight in value.items()
+    )
 
 
 def _are_producers(value: Any) -> bool:
@@ -162,6 +187,10 @@ _TAKES: Mapping[str, tuple[Check, str]] = {
     "slack_seconds_min": (_between(60, 604_800), "60 to 604,800 seconds"),
     "budget_usd_per_month": (_between(1, 10_000_000), "1 to 10,000,000 dollars"),
     "gpu_hours_per_day_max": (_between(1, 100_000), "1 to 100,000 instance hours"),
+    "plan_weights": (
+        _are_weights,
+        f"a table of {', '.join(PLAN_WEIGHTS)}, each 0 to {PLAN_WEIGHT_MAX:,}",
+    ),
     "door": (lambda value: type(value) is bool, "true or false"),
     "door_tasks_max": (_between(1, 100), "1 to 100 tasks"),
     "electricity_maps_secret": (_matches(_IN_SECRETS_MANAGER), "the name or ARN of a secret in Secrets Manager"),

@@ -108,6 +108,7 @@ TABLES = {
         key=Key(("account_id", "S"), ("id", "S")),
         indexes={"by_time": Key(("account_id", "S"), ("position", "S"))},
     ),
+    "pools": Schema(key=Key(("id", "S")), indexes={}),
     "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
     "webhooks": Schema(key=Key(("account_id", "S"), ("id", "S")), indexes={}),
     "deliveries": Schema(

@@ -11,11 +11,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from offpeak.aws.connect import Aws
 from offpeak.steps.dispatch_shards import dispatch_shards
-from offpeak.steps.remembered_weights import RememberedWeights
+from offpeak.steps.remembered_accounts import RememberedAccounts
+from offpeak.steps.remembered_pools import RememberedPools
 
 logger = Logger(service="dispatch_shards")
 aws = Aws.from_environment()
-weights = RememberedWeights()
+remembered_accounts = RememberedAccounts()
+remembered_pools = RememberedPools()
 
 
 @logger.inject_lambda_context
@@ -29,7 +31,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
             invoked = dispatch_shards(
                 pool, clock=aws.clock, catalogue=aws.catalogue, reader=aws.reader,
                 accounts=aws.accounts, runs=aws.runs, shards=aws.shards, changes=aws.changes,
-                dispatches=aws.dispatches, endpoints=aws.endpoints, weights=weights,
+                dispatches=aws.dispatches, endpoints=aws.endpoints, pools=aws.pools,
+                remembered_accounts=remembered_accounts, remembered_pools=remembered_pools,
             )  # fmt: skip
             logger.info("dispatched", extra={"pool": pool, "shards": invoked})
         except Exception:

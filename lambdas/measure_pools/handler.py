@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from offpeak.aws.connect import Aws
+from offpeak.core.pool import pools_of
 from offpeak.steps.measure_pools import measure_pools
 
 logger = Logger(service="measure_pools")
@@ -17,7 +18,7 @@ aws = Aws.from_environment()
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
-    pools = [model.pool for model in aws.catalogue.served]
+    pools = [pool for model in aws.catalogue.served for pool in pools_of(model)]
     measures = measure_pools(
         pools, clock=aws.clock, runs=aws.runs, shards=aws.shards, metrics=aws.metrics
     )

@@ -22,6 +22,7 @@ from offpeak.aws.gatherings import gathering_to_item
 from offpeak.aws.groups import group_to_item
 from offpeak.aws.items import Item, to_attributes
 from offpeak.aws.ledger import balance_to_item, entry_to_item
+from offpeak.aws.pools import pools_to_item
 from offpeak.aws.requests import request_to_item
 from offpeak.aws.runs import run_to_item
 from offpeak.aws.shards import shard_to_item
@@ -33,6 +34,7 @@ from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
+from offpeak.core.pool import ModelPools
 from offpeak.core.ports import CHANGES_MAX, Add, Row, Save
 from offpeak.core.request import Request
 from offpeak.core.run import Run
@@ -140,6 +142,7 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Delivery: ("deliveries", delivery_to_item),
     Balance: ("ledger", balance_to_item),
     Entry: ("ledger", entry_to_item),
+    ModelPools: ("pools", pools_to_item),
 }
 
 
@@ -152,4 +155,8 @@ def _stored(row: Row) -> tuple[str, Item]:
 def _identity(row: Row) -> str:
     if isinstance(row, Delivery):
         return f"{row.destination_id}.{row.id}"
-    return row.id if isinstance(row, Account | Gathering) else f"{row.account_id}.{row.id}"
+    return (
+        row.id
+        if isinstance(row, Account | Gathering | ModelPools)
+        else f"{row.account_id}.{row.id}"
+    )

@@ -4,11 +4,11 @@ function needs only the variables and permissions of the ports it touches."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -17,6 +17,7 @@ import offpeak
 from offpeak.aws.accounts import DynamoAccounts
 from offpeak.aws.announcements import EventBridgeAnnouncements
 from offpeak.aws.batches import DynamoBatches
+from offpeak.aws.capacity import SageMakerCapacity
 from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
 from offpeak.aws.deliveries import DynamoDeliveries, SqsCallbacks
@@ -32,6 +33,7 @@ from offpeak.aws.idempotency import DynamoIdempotency
 from offpeak.aws.ledger import DynamoLedger
 from offpeak.aws.metrics import CloudWatchMetrics
 from offpeak.aws.objects import S3Multipart, S3Presigner, S3Reader, S3Writer
+from offpeak.aws.pools import DynamoPools
 from offpeak.aws.queues import SqsGroupChecks, SqsRequestQueue
 from offpeak.aws.requests import DynamoRequests
 from offpeak.aws.runs import DynamoRuns
@@ -47,10 +49,15 @@ from offpeak.core.destination import Reach
 from offpeak.core.errors import NotFound
 
 if TYPE_CHECKING:
+    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_sqs import SQSClient
 
+T = TypeVar("T")
 ATTEMPTS_MAX = 5
 CONNECTIONS_MAX = 64
 """At once and per service: the worker's threads read, renew and checkpoint side by side."""
@@ -123,6 +130,10 @@ class Aws:
         return DynamoShards(self._table("shards"))
 
     @cached_property
+    def pools(self) -> DynamoPools:
+        return DynamoPools(self._table("pools"))
+
+    @cached_property
     def requests(self) -> DynamoRequests:
         return DynamoRequests(self._table("requests"))
 
@@ -168,9 +179,44 @@ class Aws:
 
     @cached_property
     def endpoints(self) -> SageMakerEndpoints:
-        with self._lock:
-            client = self._session.client("sagemaker-runtime", config=_config(read_seconds=15))
-        return SageMakerEndpoints(client, self._setting("OFFPEAK_ENDPOINT_PREFIX"))
+        def runtime(region: str | None) -> SageMakerRuntimeClient:
+            config = _config(read_seconds=15)
+            return self._session.client("sagemaker-runtime", region_name=region, config=config)
+
+        return SageMakerEndpoints(
+            self._by_region(runtime), self._setting("OFFPEAK_ENDPOINT_PREFIX")
+        )
+
+    @cached_property
+    def capacity(self) -> SageMakerCapacity:
+        def scaling(region: str | None) -> ApplicationAutoScalingClient:
+            config = _config(read_seconds=10)
+            return self._session.client(
+                "application-autoscaling", region_name=region, config=config
+            )
+
+        def sagemaker(region: str | None) -> SageMakerClient:
+            return self._session.client(
+                "sagemaker", region_name=region, config=_config(read_seconds=10)
+            )
+
+        return SageMakerCapacity(
+            self._by_region(scaling), self._by_region(sagemaker),
+            self._setting("OFFPEAK_ENDPOINT_PREFIX"),
+        )  # fmt: skip
+
+    def _by_region(self, make: Callable[[str | None], T]) -> Callable[[str | None], T]:
+        """One client a region, made when it is first needed."""
+        made: dict[str | None, T] = {}
+
+        def client(region: str | None) -> T:
+            with self._lock:
+                if region not in made:
+                    made[region] = make(region)
+            return made[region]
+
+        client(None)
+        return client
 
     @cached_property
     def announcements(self) -> EventBridgeAnnouncements:
@@ -194,9 +240,12 @@ class Aws:
 
     @cached_property
     def metrics(self) -> CloudWatchMetrics:
-        with self._lock:
-            client = self._session.client("cloudwatch", config=_config(read_seconds=10))
-        return CloudWatchMetrics(client, self._setting("OFFPEAK_STAGE"))
+        def cloudwatch(region: str | None) -> CloudWatchClient:
+            return self._session.client(
+                "cloudwatch", region_name=region, config=_config(read_seconds=10)
+            )
+
+        return CloudWatchMetrics(self._by_region(cloudwatch), self._setting("OFFPEAK_STAGE"))
 
     @cached_property
     def webhooks(self) -> DynamoWebhooks:

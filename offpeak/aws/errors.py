@@ -41,6 +41,7 @@ _REFUSED = frozenset(  # S3's, about parts
 )
 _PASSING = frozenset(
     {
+        "ConcurrentUpdateException",
         "ExecutionLimitExceeded",
         "InternalDependencyException",
         "LimitExceededException",

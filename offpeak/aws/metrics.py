@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from offpeak.aws.errors import translated
+from offpeak.core.pool import split_pool
 from offpeak.core.ports.metrics import (
     NAMESPACE,
+    PLAN_AGE_SECONDS,
     POOL_DIMENSION,
     STAGE_DIMENSION,
     PoolMeasure,
@@ -23,15 +26,33 @@ DATA_MAX = 1_000
 
 
 class CloudWatchMetrics:
-    def __init__(self, client: CloudWatchClient, stage: str) -> None:
+    """`client` gives a region's; None is the home region's."""
+
+    def __init__(self, client: Callable[[str | None], CloudWatchClient], stage: str) -> None:
         self._client = client
         self._stage = stage
 
     def publish(self, *measures: PoolMeasure) -> None:
-        data = [datum for measure in measures for datum in self._data(measure)]
+        of_region: dict[str | None, list[MetricDatumTypeDef]] = defaultdict(list)
+        for measure in measures:
+            of_region[split_pool(measure.pool)[1]] += self._data(measure)
+        for region, data in of_region.items():
+            self._put(region, data)
+
+    def publish_plan_age(self, seconds: int, measured_at: int) -> None:
+        datum: MetricDatumTypeDef = {
+            "MetricName": PLAN_AGE_SECONDS,
+            "Dimensions": [{"Name": STAGE_DIMENSION, "Value": self._stage}],
+            "Timestamp": datetime.fromtimestamp(measured_at, UTC),
+            "Value": float(seconds),
+            "Unit": "Seconds",
+        }
+        self._put(None, [datum])
+
+    def _put(self, region: str | None, data: Sequence[MetricDatumTypeDef]) -> None:
         for start in range(0, len(data), DATA_MAX):
             with translated(f"metrics {NAMESPACE}"):
-                self._client.put_metric_data(
+                self._client(region).put_metric_data(
                     Namespace=NAMESPACE, MetricData=data[start : start + DATA_MAX]
                 )
 

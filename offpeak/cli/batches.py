@@ -30,6 +30,7 @@ from offpeak.cli.watch import TERMINAL, upload_view, watch_batch
 from offpeak.core.batch import OnInvalid
 from offpeak.core.catalogue import ENDPOINTS
 from offpeak.core.errors import InvalidRequest
+from offpeak.core.schedule import Schedule
 from offpeak.core.window import parse_window
 
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id.")]
@@ -41,6 +42,13 @@ def submit(
         str, typer.Option(help="What every line's url names.")
     ] = "/v1/chat/completions",
     window: Annotated[str, typer.Option(help="1h … 7d: how long it may take.")] = "24h",
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="now|offpeak",
+            help="offpeak: in the cheapest and cleanest hours of the window. Else the account's default.",
+        ),
+    ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be given up to 16 times.")
     ] = None,
@@ -53,7 +61,7 @@ def submit(
     api_key: ApiKey = None,
 ) -> None:
     """Upload a file and start a batch. Prints the batch's id."""
-    body = _batch_body(endpoint, window, metadata, on_invalid)
+    body = _batch_body(endpoint, window, schedule, metadata, on_invalid)
     size = check_input(file)
     with Api(read_settings(base_url, api_key)) as api:
         with upload_view(file.name, size) as progress:
@@ -145,7 +153,7 @@ def list_batches(
 
 
 def _batch_body(
-    endpoint: str, window: str, metadata: list[str] | None, on_invalid: str
+    endpoint: str, window: str, schedule: str | None, metadata: list[str] | None, on_invalid: str
 ) -> dict[str, Any]:
     """What the batch shall be, beside its input. A slip is found here, not after the upload of a large file."""
     check_batch_body(endpoint, window)
@@ -153,9 +161,12 @@ def _batch_body(
         raise UsageError(
             f"--on-invalid {on_invalid!r} is none of {', '.join(get_args(OnInvalid))}."
         )
+    if schedule is not None and schedule not in list(Schedule):
+        raise UsageError(f"--schedule {schedule!r} is none of {', '.join(Schedule)}.")
     return {
         "endpoint": endpoint,
         "completion_window": window,
+        "schedule": schedule,
         "metadata": _pairs(metadata),
         "on_invalid": on_invalid,
     }

@@ -63,6 +63,7 @@ def _batch_fields(batch: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("status", status),
         ("endpoint", batch["endpoint"]),
         ("model", batch.get("model") or ""),
+        ("schedule", "" if batch.get("schedule") == "now" else batch.get("schedule") or ""),
         ("lines", counts_text(batch)),
         ("tokens", _usage_text(batch.get("usage"))),
         ("created", time_text(batch["created_at"])),

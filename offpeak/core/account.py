@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from offpeak.core.schedule import Schedule
+
 KEY_PREFIX = "sk-offpeak-"
 
 
@@ -42,12 +44,15 @@ class Billing(StrEnum):
 
 
 WEIGHT_MAX = 1_000
+REGIONS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """`default_model` is what a request without a model runs on, where its dialect allows that: Hive's. `weight` is
-    what its share of a busy pool goes by: with 2 it gets twice the slots of an account with 1."""
+    what its share of a busy pool goes by: with 2 it gets twice the slots of an account with 1. `schedule` and
+    `completion_window` are what a batch gets that says nothing of its own; None is the service's default.
+    `regions`: where its request lines may be worked beside the home region, where they are kept; None is everywhere."""
 
     id: str
     name: str
@@ -56,7 +61,14 @@ class Account:
     billing: Billing = Billing.OFF
     default_model: str | None = None
     weight: int = 1
+    schedule: Schedule | None = None
+    completion_window: str | None = None
+    regions: tuple[str, ...] | None = None
     version: int = 0
+
+    def may_work_in(self, region: str | None) -> bool:
+        """None is the home region."""
+        return region is None or self.regions is None or region in self.regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from typing import Literal
 from offpeak.core.account import Billing
 from offpeak.core.drop import DropSource
 from offpeak.core.errors import StateConflict
+from offpeak.core.schedule import SCHEDULE_DEFAULT, Schedule
 from offpeak.core.usage import Counts, Usage
 
 
@@ -69,6 +70,7 @@ class Batch:
     expires_at: int
     accent: Accent = "openai"
     on_invalid: OnInvalid = "fail"
+    schedule: Schedule = SCHEDULE_DEFAULT
     metadata: Mapping[str, str] | None = None
     output_expires_after: int | None = None
     input_etag: str | None = None

@@ -9,7 +9,16 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from offpeak.core.model import BYTES, EMBEDDINGS, ENDPOINTS, KvCache, Modality, Model, Weights
+from offpeak.core.model import (
+    BYTES,
+    EMBEDDINGS,
+    ENDPOINTS,
+    Elsewhere,
+    KvCache,
+    Modality,
+    Model,
+    Weights,
+)
 from offpeak.core.pricing import Prices
 from offpeak.core.toml_fields import (
     MissingField,
@@ -17,6 +26,7 @@ from offpeak.core.toml_fields import (
     UnknownField,
     arguments,
     list_of,
+    named_tables,
     number,
     one_of,
     read_fields,
@@ -28,6 +38,7 @@ from offpeak.core.toml_fields import (
 __all__ = ["ENDPOINTS", "Catalogue", "CatalogueError", "Modality", "Model", "parse_catalogue"]
 
 POOL_NAME = r"[a-z0-9](-?[a-z0-9]){0,39}"
+REGION_NAME = r"[a-z]{2}(-[a-z]+)+-\d"
 TOKENS_MAX = 100_000_000
 PRICE_MAX = 1_000_000_000  # $1,000 per million tokens
 SAGEMAKER_SECONDS = (60, 3_600)  # what it takes for either time-out of a new instance
@@ -135,6 +146,10 @@ _KV_CACHE = {
     "layers": whole(1, 1_000), "attention_heads": whole(1, 4_096), "kv_heads": whole(0, 4_096),
     "head_dim": whole(0, 4_096), "latent_dim": whole(0, 65_536), "precision": _PRECISION,
 }  # fmt: skip
+_TYPES = list_of(text(r"ml\.[a-z0-9-]+\.[a-z0-9-]+"))
+_ELSEWHERE = {
+    "instance_types": _TYPES, "instances_min": whole(0, 10_000), "instances_max": whole(1, 10_000),
+}  # fmt: skip
 _MODEL = {
     "id": text(),
     "pool": text(POOL_NAME),
@@ -149,10 +164,12 @@ _MODEL = {
     "aliases": list_of(text()),
     "completion_tokens_default": whole(1, TOKENS_MAX),
     "completion_tokens_max": whole(1, TOKENS_MAX),
-    "instance_types": list_of(text(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")),
+    "instance_types": _TYPES,
     "tensor_parallel": whole(1, 64),
     "instances_min": whole(0, 10_000),
     "instances_max": whole(1, 10_000),
+    "regions": named_tables(REGION_NAME, Elsewhere, _ELSEWHERE),
+    "cold_start_seconds": whole(1, 7_200),
     "concurrency": whole(1, 1_000),
     "shard_lines_max": whole(1, 1_000_000),
     "shard_bytes_max": whole(1, 10**10),
@@ -194,7 +211,8 @@ def _check_model(model: Model) -> None:
         raise _wrong(model.id, "completion_tokens_max is over context_tokens")
     if model.completion_tokens_default > model.completion_tokens_max:
         raise _wrong(model.id, "completion_tokens_default is over completion_tokens_max")
-    if model.instances_min > model.instances_max:
+    pools = (model, *map(model.in_region, model.regions))
+    if any(each.instances_min > each.instances_max for each in pools):
         raise _wrong(model.id, "instances_min is over instances_max")
     if model.modality == "embedding" and EMBEDDINGS not in model.endpoints:
         raise _wrong(
@@ -202,6 +220,10 @@ def _check_model(model: Model) -> None:
         )
     if model.modality != "embedding" and set(model.endpoints) == {EMBEDDINGS}:
         raise _wrong(model.id, f"it serves {EMBEDDINGS} alone; its modality must be embedding")
+    _check_weights(model)
+
+
+def _check_weights(model: Model) -> None:
     if weights := model.weights:
         parts = (weights.active_parameters, weights.unquantized_parameters)
         if max(parts) > weights.parameters:

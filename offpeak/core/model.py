@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from offpeak.core.pricing import FREE, Prices
@@ -58,13 +58,23 @@ class KvCache:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """How a model's pool in a further region differs from the one at home; None is as there."""
+
+    instance_types: tuple[str, ...] | None = None
+    instances_min: int | None = None
+    instances_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One `[[model]]` table. Token limits in tokens; `pool` names the pool, and by it the endpoint, that serves it.
 
     `aliases` are further names that requests may call it by. `source` is a hub name or `s3://bucket/prefix`.
     `instance_types` are in order of preference, each with `tensor_parallel` GPUs; `concurrency` is shards at once on an
     instance, which takes one more; `startup_seconds_max` and `download_seconds_max` are SageMaker's patience with a
-    new one.
+    new one, `cold_start_seconds` what one takes as measured, for the plan; None until somebody has.
+    `regions` are those that have a pool of it beside the home region's.
     `gather_seconds_…` is how long a stand-alone request waits for company: while the pool works anyway, and while it
     would have to be woken for it.
     `engine_args` are vLLM's (`max-num-seqs = 256` → `--max-num-seqs 256`), and go over `engine_arguments`' own.
@@ -87,6 +97,8 @@ class Model:
     tensor_parallel: int = 1
     instances_min: int = 0
     instances_max: int = 1
+    regions: Mapping[str, Elsewhere] = field(default_factory=dict)
+    cold_start_seconds: int | None = None
     concurrency: int = 2
     shard_lines_max: int = 2_000
     shard_bytes_max: int = 64_000_000
@@ -103,6 +115,20 @@ class Model:
         """The id and every alias."""
         return (self.id, *self.aliases)
 
+    def in_region(self, region: str) -> Model:
+        """As its pool in this further region has it. Raises KeyError."""
+        other = self.regions[region]
+        return replace(
+            self,
+            instance_types=other.instance_types or self.instance_types,
+            instances_min=self.instances_min
+            if other.instances_min is None
+            else other.instances_min,
+            instances_max=self.instances_max
+            if other.instances_max is None
+            else other.instances_max,
+        )
+
     @property
     def invocations_per_instance(self) -> int:
         """What an instance takes at once: what it works, and one more that finds its engine's window full of older
@@ -114,11 +140,16 @@ class Model:
         """Invocations that a full pool takes at once. No more are sent: nothing waits in SageMaker's queue."""
         return self.instances_max * self.invocations_per_instance
 
+    def ordinary_in_flight(self, instances: int) -> int:
+        """How many invocations of so many instances may be shards of runs that aren't express. The rest is kept free
+        for those that are; not so much that an instance could find itself without a shard, however unevenly they are
+        handed out."""
+        return instances * self.invocations_per_instance - min(instances, self.concurrency)
+
     @property
     def ordinary_in_flight_max(self) -> int:
-        """How many of them may be shards of runs that aren't express. The rest is kept free for those that are; not so
-        much that an instance could find itself without a shard, however unevenly they are handed out."""
-        return self.in_flight_max - min(self.instances_max, self.concurrency)
+        """Those of a full pool."""
+        return self.ordinary_in_flight(self.instances_max)
 
     @property
     def engine_arguments(self) -> Mapping[str, Any]:

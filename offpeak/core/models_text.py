@@ -21,6 +21,8 @@ def worker_facts(model: Model) -> Model:
         kv_cache=None,
         instances_min=0,
         instances_max=1,
+        regions={},
+        cold_start_seconds=None,
     )
 
 
@@ -40,5 +42,6 @@ def _toml(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+        given = ((json.dumps(k), v) for k, v in value.items() if v is not None)
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in given) + " }"
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -11,6 +11,7 @@ How urgent a run is among its account's is its *tier*, and within it the earlies
     late      must be dispatched now to end in its window (planner/latest_start.py); the sweep says so
     short     a few shards: it holds the pool up for a moment, and somebody waits for it
     long      the rest
+    offpeak   waits for the hours that the plan gives its pools (core/pool.py), until it is `late`
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from enum import IntEnum, StrEnum
 
 from offpeak.core.errors import StateConflict
 from offpeak.core.pricing import Prices
+from offpeak.core.schedule import SCHEDULE_DEFAULT, Schedule
 from offpeak.core.shard import PlannedShard, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 
@@ -48,6 +50,7 @@ class Tier(IntEnum):
     LATE = 1
     SHORT = 2
     LONG = 3
+    OFFPEAK = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ class Run:
     completion_tokens: int = 0
     is_reordered: bool = False
     late: bool = False
+    schedule: Schedule = SCHEDULE_DEFAULT
     shard_seconds: int = 0
     shards_timed: int = 0
     version: int = 0
@@ -103,6 +107,8 @@ class Run:
 
     @property
     def tier(self) -> Tier:
+        if self.schedule is Schedule.OFFPEAK:
+            return Tier.LATE if self.late else Tier.OFFPEAK
         if self.shards == 1 and self.lines <= EXPRESS_LINES_MAX:
             return Tier.EXPRESS
         if self.late:
@@ -143,7 +149,7 @@ class Run:
 
     def first_row(
         self, planned: PlannedShard, *, manifest_start: int, manifest_stop: int, status: ShardStatus,
-        due_at: int, dispatched_at: int = 0,
+        due_at: int, dispatched_at: int = 0, region: str | None = None,
     ) -> Shard:  # fmt: skip
         """The row that one of its shards is born with. Its manifest line is at [manifest_start, manifest_stop)."""
         return Shard(
@@ -152,6 +158,7 @@ class Run:
             manifest_stop=manifest_stop, first_line=planned.first_line,
             last_line=planned.last_line, lines=planned.lines, status=status, attempt=1,
             due_at=due_at, dispatched_at=dispatched_at, express=self.tier is Tier.EXPRESS,
+            region=region,
         )  # fmt: skip
 
     def shard_ended(self, counts: Counts, usage: Usage, seconds: int = 0) -> Run:

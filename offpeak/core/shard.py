@@ -94,7 +94,8 @@ class Shard:
     shard, the earliest re-dispatch of a waiting one. Times are seconds since the epoch. `engine_failed` says why a
     closed shard was closed: its attempts failed too often, its run may be going on. `routed`: a gathering's shard, its
     results have reached the requests they answer. `seconds` is how long a done shard took since the dispatch of its
-    last attempt, `dispatched_at`; 0 where that isn't known. `express`: its run is of that tier."""
+    last attempt, `dispatched_at`; 0 where that isn't known. `express`: its run is of that tier. `pool` is its model's,
+    `region` the one whose instances have its last attempt; None is home."""
 
     batch_id: str
     account_id: str
@@ -121,6 +122,7 @@ class Shard:
     routed: bool = False
     express: bool = False
     dispatched_at: int = 0
+    region: str | None = None
     seconds: int = 0
     version: int = 0
 
@@ -161,11 +163,13 @@ class Shard:
             failures=self.failures + int(failed),
         )
 
-    def redispatched(self, claim_until: int, dispatched_at: int = 0) -> Shard:
+    def redispatched(
+        self, claim_until: int, dispatched_at: int = 0, region: str | None = None
+    ) -> Shard:
         self._require(ShardStatus.WAITING)
         return replace(
             self, status=ShardStatus.DISPATCHED, attempt=self.attempt + 1, due_at=claim_until,
-            dispatched_at=dispatched_at,
+            dispatched_at=dispatched_at, region=region,
         )  # fmt: skip
 
     def done(

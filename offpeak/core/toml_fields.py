@@ -97,6 +97,25 @@ def table_of(
     return read
 
 
+def named_tables(pattern: str, build: Callable[..., Any], readers: Mapping[str, Reader]) -> Reader:
+    """Tables under names that match `pattern`; a list of names is as many empty tables."""
+    read_one = table_of(build, readers, ())
+
+    def read(value: Any) -> Mapping[str, Any]:
+        named = {name: {} for name in value} if _are_names(value) else value
+        if not isinstance(named, dict):
+            raise Refused("a list of names, or a table of tables", value)
+        for name in named:
+            text(pattern)(name)
+        return {name: read_one(table) for name, table in named.items()}
+
+    return read
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
 def read_fields(
     table: Mapping[str, Any], readers: Mapping[str, Reader], required: Sequence[str]
 ) -> dict[str, Any]:

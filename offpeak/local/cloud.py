@@ -264,6 +264,7 @@ class LocalCloud:
         return {
             "AWS_ENDPOINT_URL_SAGEMAKER": self._inference_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": self._inference_url,
+            "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING": self._inference_url,
         }
 
     def _synthesise(self) -> Sequence[Stack]:

@@ -24,6 +24,7 @@ TINY_CHAT, TINY_EMBED = "offpeak/tiny-chat", "offpeak/tiny-embed"
 TINY_CONTEXT_TOKENS = 8_192
 CONTEXT_TOKENS_DEFAULT = 32_768
 CLAIM_SECONDS_MAX = 300  # an instance here is there after one minute, not after twenty
+COLD_START_SECONDS = 5
 GATHER_SECONDS = 1  # whoever tries a request here wants its answer, not a full shard
 INSTANCE_TYPE = "ml.g6.xlarge"  # the template must name one; here it is a process
 UPSTREAM_SECONDS_MAX = 10.0
@@ -174,6 +175,8 @@ def _model(
         completion_tokens_max=context_tokens,
         instance_types=(INSTANCE_TYPE,),
         claim_seconds_max=CLAIM_SECONDS_MAX,
+        instances_min=1,  # whoever tries a request here doesn't wait for a start
+        cold_start_seconds=COLD_START_SECONDS,
         modality=modality,
         prices=PRICES,
         gather_seconds_busy=GATHER_SECONDS,

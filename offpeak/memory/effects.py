@@ -9,12 +9,14 @@ from threading import RLock
 from typing import Any
 
 from offpeak.core.batch import Batch
-from offpeak.core.errors import TooLarge
+from offpeak.core.errors import NotFound, TooLarge
 from offpeak.core.invocation import ShardWork
 from offpeak.core.ports import (
     ORDER_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     QUEUE_DELAY_SECONDS_MAX,
+    Bounds,
+    InstanceCounts,
     PoolMeasure,
 )
 
@@ -126,10 +128,52 @@ class MemoryMetrics:
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
         self.published: list[PoolMeasure] = []
+        self.plan_ages: list[int] = []
 
     def publish(self, *measures: PoolMeasure) -> None:
         with self._lock:
             self.published.extend(measures)
+
+    def publish_plan_age(self, seconds: int, measured_at: int) -> None:  # noqa: ARG002
+        with self._lock:
+            self.plan_ages.append(seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounded:
+    """Within `bounds` until `until`, then within `then`."""
+
+    bounds: Bounds
+    until: int
+    then: Bounds
+
+
+class MemoryCapacity:
+    """`bounded` is each pool's last word; instances are in service as soon as they are ordered. `missing` are pools
+    without an endpoint."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self.running: dict[str, int] = {}
+        self.bounded: dict[str, Bounded] = {}
+        self.missing: set[str] = set()
+
+    def counts(self, pool: str) -> InstanceCounts:
+        with self._lock:
+            self._check(pool)
+            running = self.running.get(pool, 0)
+        return InstanceCounts(running=running, ordered=running)
+
+    def bound(self, pool: str, bounds: Bounds, *, until: int, then: Bounds) -> None:
+        with self._lock:
+            self._check(pool)
+            self.bounded[pool] = Bounded(bounds=bounds, until=until, then=then)
+            running = self.running.get(pool, 0)
+            self.running[pool] = min(max(running, bounds.least), bounds.most)
+
+    def _check(self, pool: str) -> None:
+        if pool in self.missing:
+            raise NotFound(f"There is no endpoint of pool {pool}.")
 
 
 class MemoryRequestQueue:

@@ -10,6 +10,7 @@ from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.clock import FrozenClock
 from offpeak.memory.effects import (
     MemoryAnnouncements,
+    MemoryCapacity,
     MemoryDispatches,
     MemoryDrops,
     MemoryEndpoints,
@@ -36,6 +37,7 @@ from offpeak.memory.rows import (
     MemoryChanges,
     MemoryFiles,
     MemoryIdempotency,
+    MemoryPools,
     MemoryRuns,
     MemoryShards,
     Tables,
@@ -81,6 +83,7 @@ class Memory:
         self.batches = MemoryBatches(tables)
         self.runs = MemoryRuns(tables)
         self.shards = MemoryShards(tables)
+        self.pools = MemoryPools(tables)
         self.requests = MemoryRequests(tables)
         self.groups = MemoryGroups(tables)
         self.gatherings = MemoryGatherings(tables)
@@ -90,6 +93,7 @@ class Memory:
         self.dispatches = MemoryDispatches(lock)
         self.drops = MemoryDrops(lock)
         self.endpoints = MemoryEndpoints(lock)
+        self.capacity = MemoryCapacity(lock)
         self.announcements = MemoryAnnouncements(lock)
         self.metrics = MemoryMetrics(lock)
         self.work_metrics = MemoryWorkMetrics()

@@ -17,6 +17,7 @@ from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
+from offpeak.core.pool import ModelPools
 from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
 from offpeak.core.queued_run import QueuedRun, queued
 from offpeak.core.request import Request
@@ -56,7 +57,7 @@ class Tables:
 
 def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
     match row:
-        case Account() | Request():
+        case Account() | Request() | ModelPools():
             return (row.id,)
         case ApiKey():
             return (row.hash,)
@@ -237,6 +238,17 @@ class MemoryShards:
                 shard.is_open and shard.pool == pool and batch_id in (None, shard.batch_id)
             ),
         )
+
+
+class MemoryPools:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, pool: str) -> ModelPools:
+        return self._tables.find(ModelPools, pool)
+
+    def glance(self, pool: str) -> ModelPools:
+        return self.get(pool)
 
 
 class MemoryIdempotency:

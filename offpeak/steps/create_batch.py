@@ -34,10 +34,12 @@ from offpeak.core.ports import (
     Writer,
 )
 from offpeak.core.request_line import LineError
+from offpeak.core.schedule import Schedule
 from offpeak.core.usage import Counts
 from offpeak.core.window import parse_window
 from offpeak.planner.byte_ranges import workflow_input
 from offpeak.steps.check_enqueued import guess_enqueued
+from offpeak.steps.choose_schedule import choose_schedule
 from offpeak.steps.create_file import INPUT_PURPOSE
 from offpeak.steps.find_file import find_file
 from offpeak.steps.hold_credits import check_credits
@@ -54,6 +56,7 @@ class NewBatch:
     completion_window: str
     accent: Accent = "openai"
     on_invalid: OnInvalid = "fail"
+    schedule: Schedule | None = None
     metadata: Mapping[str, str] | None = None
     output_expires_after: int | None = None
 
@@ -77,12 +80,13 @@ def create_batch(
 ) -> Batch:
     """The batch: `validating`, or already `failed` when its input file isn't there or is too large.
 
-    Raises InvalidRequest for a window, an endpoint or a purpose that isn't served, QuotaExceeded when the account has
-    as many open batches or enqueued tokens as it may, InsufficientCredits when its credits are used up, StateConflict
-    for a reused Idempotency-Key.
+    Raises InvalidRequest for a window, a schedule, an endpoint or a purpose that isn't served, QuotaExceeded when the
+    account has as many open batches or enqueued tokens as it may, InsufficientCredits when its credits are used up,
+    StateConflict for a reused Idempotency-Key.
     """
     window_seconds = parse_window(new.completion_window)
     check_endpoint(new.endpoint, catalogue)
+    choose_schedule(account, new.schedule, new.metadata)
     batch_id = reserve_id(
         BATCH,
         account_id=account.id,
@@ -190,6 +194,7 @@ def new_batch(
         expires_at=now + window_seconds,
         accent=new.accent,
         on_invalid=new.on_invalid,
+        schedule=choose_schedule(account, new.schedule, new.metadata),
         metadata=new.metadata,
         output_expires_after=new.output_expires_after,
         input_etag=file.etag if file else None,

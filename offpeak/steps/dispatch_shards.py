@@ -4,7 +4,10 @@ A shard's row is `dispatched` before it is invoked. One dispatcher at a time ser
 two of them would do no harm, for a cursor and a row are each moved by one. What is lost between row and worker is found
 by the row's claim deadline.
 
-A call reads the pool's open shards, and of the queue the first few runs of each account: as many as there are slots.
+What each of the model's pools may take is the plan's to say (planner/allow_pools.py); without a plan that is
+everything, at home. The lines of an account that has to stay in some regions go to no other.
+
+A call reads the model's open shards, and of the queue the first few runs of each account: as many as there are slots.
 How many runs wait behind them doesn't matter, nor how many shards they have. Some slots are kept free for express runs
 (`Model.ordinary_in_flight_max`), so that one finds a slot at once.
 """
@@ -13,7 +16,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import NotFound, OffpeakError, StateConflict
@@ -27,6 +32,7 @@ from offpeak.core.ports import (
     Clock,
     Dispatches,
     Endpoints,
+    Pools,
     Reader,
     Runs,
     Save,
@@ -35,9 +41,11 @@ from offpeak.core.ports import (
 from offpeak.core.queued_run import QueuedRun
 from offpeak.core.run import Run, RunStatus
 from offpeak.core.shard import PlannedShard, Shard, ShardStatus
+from offpeak.planner.allow_pools import Allowance, allow_pools
 from offpeak.planner.choose_runs import choose_runs
 from offpeak.steps.move_shard import move_shard
-from offpeak.steps.remembered_weights import RememberedWeights
+from offpeak.steps.remembered_accounts import RememberedAccounts
+from offpeak.steps.remembered_pools import RememberedPools
 from offpeak.wire.invocation import encode_order
 from offpeak.wire.manifest import MANIFEST_LINE_BYTES_MAX, decode_shard, first_shard
 
@@ -51,52 +59,71 @@ ENDPOINT_PAUSE_SECONDS = 30
 def dispatch_shards(
     pool: str, *, clock: Clock, catalogue: Catalogue, reader: Reader, accounts: Accounts, runs: Runs,
     shards: Shards, changes: Changes, dispatches: Dispatches, endpoints: Endpoints,
-    weights: RememberedWeights | None = None,
+    pools: Pools | None = None, remembered_accounts: RememberedAccounts | None = None,
+    remembered_pools: RememberedPools | None = None,
 ) -> int:  # fmt: skip
-    """How many shards were invoked. A pool that left the catalogue gets none; its runs expire."""
+    """How many shards were invoked, in all pools of the model whose `pool` this is. One that left the catalogue gets
+    none; its runs expire."""
     model = next((model for model in catalogue.models if model.pool == pool), None)
     if model is None:
         logger.warning("pool %s is not in the catalogue", pool)
         return 0
     now = clock.now()
+    known = remembered_accounts or RememberedAccounts()
+    planned = None
+    if pools is not None:
+        planned = (remembered_pools or RememberedPools()).of(pool, now=now, pools=pools)
     open_shards = shards.open(pool)
-    slots = _Slots(model, open_shards)
-    if not slots.free:
-        return 0
-    dispatcher = _Dispatcher(model, int(now), slots, reader, runs, shards, changes, endpoints)
-    for shard in _due(open_shards, now):
-        dispatcher.dispatch_again(shard)
-    remembered = weights or RememberedWeights()
-    while slots.free and not dispatcher.endpoint_is_down:
-        before = slots.filled
-        waiting = _waiting(pool, slots, runs, dispatcher.passed_over)
-        chosen = choose_runs(
-            waiting, in_flight=slots.held, slots=slots.ordinary, express_slots=slots.express,
-            weights=remembered.of(_contending(waiting, slots), now=now, accounts=accounts),
-            shards_at_once=model.ordinary_in_flight_max, seed=f"{pool} {now} {slots.filled}",
-        )  # fmt: skip
-        for run in chosen:
-            dispatcher.dispatch_next(run)
-        if slots.filled == before + len(chosen):
-            break  # nobody was passed over: every slot is taken, or all of the queue went
-    if slots.filled == SHARDS_MAX:
+    dispatcher = _Dispatcher(model, int(now), reader, runs, shards, changes, endpoints)
+    queue = _Queue(pool, runs)
+    for allowance in allow_pools(model, planned, now):
+        may_work = partial(known.may_work_in, allowance.region, now=now, accounts=accounts)
+        slots = _Slots(model, allowance, open_shards, dispatcher.sent)
+        dispatcher.serve(allowance, slots)
+        for shard in _due(open_shards, now):
+            if may_work(shard.account_id):
+                dispatcher.dispatch_again(shard)
+        for waiting in queue.looks(slots, dispatcher):
+            taken = [run for run in waiting if allowance.takes(run) and may_work(run.account_id)]
+            chosen = choose_runs(
+                taken, in_flight=slots.held, slots=slots.ordinary, express_slots=slots.express,
+                weights=known.weights(_contending(taken, slots), now=now, accounts=accounts),
+                shards_at_once=model.ordinary_in_flight(allowance.instances),
+                seed=f"{allowance.pool} {now} {slots.filled}",
+            )  # fmt: skip
+            for run in chosen:
+                dispatcher.dispatch_next(run)
+            queue.took(chosen)
+    if len(dispatcher.sent) == SHARDS_MAX:
         dispatches.ask(pool)
-    return slots.filled
+    return len(dispatcher.sent)
 
 
 class _Slots:
-    """The pool's slots in one call: what is free, and what each account holds. One call fills `SHARDS_MAX`."""
+    """A pool's slots in one call: what is free, and what each account holds. `sent` is what the call has dispatched by
+    now, to any pool; it dispatches `SHARDS_MAX`."""
 
-    def __init__(self, model: Model, open_shards: Sequence[Shard]) -> None:
-        at_work = [shard for shard in open_shards if shard.status is not ShardStatus.WAITING]
-        self._all = model.in_flight_max - len(at_work)
-        self._ordinary = model.ordinary_in_flight_max - sum(not each.express for each in at_work)
+    def __init__(
+        self, model: Model, allowance: Allowance, open_shards: Sequence[Shard],
+        sent: Mapping[str, Shard],
+    ) -> None:  # fmt: skip
+        newest = {shard.id: shard for shard in open_shards} | sent
+        at_work = [
+            shard
+            for shard in newest.values()
+            if shard.status is not ShardStatus.WAITING and shard.region == allowance.region
+        ]
+        instances = allowance.instances
+        self._all = instances * model.invocations_per_instance - len(at_work)
+        self._ordinary = model.ordinary_in_flight(instances)
+        self._ordinary -= sum(not each.express for each in at_work)
+        self._sent_before = len(sent)
         self.filled = 0
         self.held = Counter(shard.account_id for shard in at_work)
 
     @property
     def free(self) -> int:
-        return max(0, min(self._all, SHARDS_MAX - self.filled))
+        return max(0, min(self._all, SHARDS_MAX - self._sent_before - self.filled))
 
     @property
     def ordinary(self) -> int:
@@ -118,21 +145,49 @@ class _Slots:
         self._ordinary -= not shard.express
 
 
+class _Queue:
+    """The runs that wait for the model. What was read for one pool is good for the next, less what it took."""
+
+    def __init__(self, pool: str, runs: Runs) -> None:
+        self._pool = pool
+        self._runs = runs
+        self._found: Sequence[QueuedRun] = ()
+        self._each = 0
+        self._has_any = False
+
+    def looks(self, slots: _Slots, dispatcher: _Dispatcher) -> Iterator[Sequence[QueuedRun]]:
+        """The waiting runs, again and again while slots are free and runs were passed over: whoever comes behind those
+        may have them."""
+        again = False
+        while slots.free and not dispatcher.endpoint_is_down:
+            passed_over = len(dispatcher.passed_over)
+            self._read(slots, passed_over, again=again)
+            yield [run for run in self._found if run.id not in dispatcher.passed_over]
+            if len(dispatcher.passed_over) == passed_over:
+                return  # every slot is taken, or all of the queue went
+            again = True
+
+    def took(self, chosen: Sequence[QueuedRun]) -> None:
+        """A run comes in it once for each of its shards."""
+        taken = Counter(run.id for run in chosen)
+        left = (replace(run, shards_left=run.shards_left - taken[run.id]) for run in self._found)
+        self._found = [run for run in left if run.shards_left > 0]
+
+    def _read(self, slots: _Slots, passed_over: int, *, again: bool) -> None:
+        """Of each account as many runs as there are slots: whoever gets them all has enough."""
+        each, wants_any = slots.free + passed_over, bool(slots.ordinary)
+        if not again and each <= self._each and wants_any <= self._has_any:
+            return
+        found = list(self._runs.queued(self._pool, express=True, each=each))
+        if wants_any:
+            found += self._runs.queued(self._pool, each=each)
+        self._found, self._each, self._has_any = found, each, wants_any
+
+
 def _due(open_shards: Sequence[Shard], now: float) -> Sequence[Shard]:
     """Shards that wait and may be tried again, the longest due first."""
     waiting = (shard for shard in open_shards if shard.status is ShardStatus.WAITING)
     return sorted((s for s in waiting if s.due_at <= now), key=lambda s: (s.due_at, s.id))
-
-
-def _waiting(
-    pool: str, slots: _Slots, runs: Runs, passed_over: Collection[str]
-) -> Sequence[QueuedRun]:
-    """Of each account as many runs as there are slots: whoever gets them all has enough."""
-    each = slots.free + len(passed_over)
-    found = list(runs.queued(pool, express=True, each=each))
-    if slots.ordinary:
-        found += runs.queued(pool, each=each)
-    return [run for run in found if run.id not in passed_over]
 
 
 def _contending(waiting: Sequence[QueuedRun], slots: _Slots) -> Collection[str]:
@@ -142,15 +197,18 @@ def _contending(waiting: Sequence[QueuedRun], slots: _Slots) -> Collection[str]:
 
 
 class _Dispatcher:
-    """One call's work at one pool."""
+    """One call's work, at one pool after the other. `sent` are the shards that were invoked, by their ids."""
+
+    _allowance: Allowance
+    _slots: _Slots
 
     def __init__(
-        self, model: Model, now: int, slots: _Slots, reader: Reader, runs: Runs, shards: Shards,
+        self, model: Model, now: int, reader: Reader, runs: Runs, shards: Shards,
         changes: Changes, endpoints: Endpoints,
     ) -> None:  # fmt: skip
         self._model = model
         self._now = now
-        self._slots = slots
+        self.sent: dict[str, Shard] = {}
         self._reader = reader
         self._runs = runs
         self._shards = shards
@@ -161,16 +219,23 @@ class _Dispatcher:
         """Runs that gave no shard when asked: at their end, closed, or broken. The next choice is without them."""
         self.endpoint_is_down = False
 
+    def serve(self, allowance: Allowance, slots: _Slots) -> None:
+        """From now on, this pool."""
+        self._allowance = allowance
+        self._slots = slots
+
     def dispatch_again(self, shard: Shard) -> None:
-        """A waiting shard, unless it or its run has moved on."""
-        if self.endpoint_is_down or not self._slots.have_room_for(shard):
+        """A waiting shard, unless it or its run has moved on, or has to wait for the plan."""
+        if self.endpoint_is_down or not self._slots.have_room_for(shard) or shard.id in self.sent:
             return
         try:
             run = self._runs.get(shard.batch_id, shard.run)
             if run.status is RunStatus.CLOSING:
                 return  # the sweep closes it
+            if not self._allowance.takes(run):
+                return
             line = self._reader.read(run.manifest_key, shard.manifest_start, shard.manifest_stop)
-            sent = shard.redispatched(self._claim_until(), self._now)
+            sent = shard.redispatched(self._claim_until(), self._now, self._allowance.region)
             order = _order(run, sent, decode_shard(line))
         except (NotFound, ValueError) as error:
             logger.error("shard %s can't be dispatched: %s", shard.id, error)
@@ -192,7 +257,7 @@ class _Dispatcher:
             shard = run.first_row(
                 planned, manifest_start=run.cursor_byte, manifest_stop=stop,
                 status=ShardStatus.DISPATCHED, due_at=self._claim_until(),
-                dispatched_at=self._now,
+                dispatched_at=self._now, region=self._allowance.region,
             )  # fmt: skip
             order = _order(run, shard, planned)
         except (NotFound, ValueError) as error:
@@ -226,7 +291,7 @@ class _Dispatcher:
 
     def _invoke(self, shard: Shard, order: bytes) -> None:
         try:
-            self._endpoints.invoke(shard.pool, shard.invocation_id, order)
+            self._endpoints.invoke(self._allowance.pool, shard.invocation_id, order)
         except Exception as error:
             logger.warning("shard %s was not invoked: %s", shard.id, error)
             self.endpoint_is_down = True
@@ -235,6 +300,7 @@ class _Dispatcher:
                 raise  # no passing trouble: somebody has to look
             return
         self._slots.fill(shard)
+        self.sent[shard.id] = shard
 
     def _take_back(self, sent: Shard) -> None:
         """Waits at once rather than for its claim deadline. If the invocation arrives after all, its claim is refused

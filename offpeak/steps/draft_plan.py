@@ -96,6 +96,7 @@ class _Manifest:
             manifest_bytes=self._stored.bytes, shards=self._cutter.shards, lines=self._lines,
             deadline=batch.expires_at, created_at=now, prices=batch_prices(self._model.prices),
             input_bytes=self._bytes, completion_tokens=completion_tokens,
+            schedule=batch.schedule,
         )  # fmt: skip
 
     def _write(self, shard: PlannedShard | None) -> None:

@@ -37,7 +37,9 @@ from offpeak.core.ports import (
     Writer,
 )
 from offpeak.core.request_line import LineError
+from offpeak.core.schedule import Schedule
 from offpeak.core.window import parse_window
+from offpeak.steps.choose_schedule import choose_schedule, choose_window
 from offpeak.steps.create_batch import (
     NewBatch,
     add_batch,
@@ -58,7 +60,6 @@ from offpeak.wire.openai.bodies import DropOptionsBody
 
 logger = logging.getLogger(__name__)
 DEFAULT_ENDPOINT = "/v1/chat/completions"
-DEFAULT_WINDOW = "24h"
 CLAIM_SECONDS = 10 * 365 * 86_400
 """The same bytes under the same name start no second batch, practically for good."""
 
@@ -141,8 +142,13 @@ class _Ingestion:
         """Raises InvalidRequest for what can be no batch, QuotaExceeded when it has to wait."""
         check_new_file(account, INPUT_PURPOSE, self._dropped.bytes)
         options = self._options()
-        window = options.completion_window or DEFAULT_WINDOW
+        window = choose_window(account, options.completion_window)
         window_seconds = parse_window(window)
+        schedule = choose_schedule(
+            account,
+            None if options.schedule is None else Schedule(options.schedule),
+            options.metadata,
+        )
         endpoint = options.endpoint or self._endpoint_of_first_line()
         check_endpoint(endpoint, self._catalogue)
         batch_id = self._reserve(account)
@@ -154,6 +160,7 @@ class _Ingestion:
             new = NewBatch(
                 input_file_id=file.id, endpoint=endpoint, completion_window=window,
                 on_invalid=options.on_invalid or "fail", metadata=options.metadata, accent="drop",
+                schedule=schedule,
                 output_expires_after=options.output_expires_after.seconds
                 if options.output_expires_after else None,
             )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from offpeak.core.errors import NotFound, Unavailable
+from offpeak.core.pool import split_pool
 from offpeak.core.ports import Clock, Metrics, PoolMeasure, Runs, Shards
 from offpeak.core.run import Run, RunStatus
 from offpeak.core.shard import Shard, ShardStatus
@@ -42,11 +43,28 @@ def _measured(
             logger.error("pool %s is not measured: %s", pool, error)
 
 
-def _measure(pool: str, now: int, runs: Runs, shards: Shards) -> PoolMeasure:
+def _measure(id: str, now: int, runs: Runs, shards: Shards) -> PoolMeasure:
+    """What waits counts at home; a further region's pool has what it was given."""
+    pool, region = split_pool(id)
+    if region is None:
+        return _measure_home(pool, now, runs, shards)
+    held = [shard for shard in shards.open(pool) if _is_held_in(region, shard)]
+    return PoolMeasure(
+        pool=id, measured_at=now, waiting_shards=len(held),
+        failed_shards=sum(shard.failures for shard in held),
+    )  # fmt: skip
+
+
+def _is_held_in(region: str, shard: Shard) -> bool:
+    return shard.region == region and shard.status is not ShardStatus.WAITING
+
+
+def _measure_home(pool: str, now: int, runs: Runs, shards: Shards) -> PoolMeasure:
     """The queue is read first: a shard that is dispatched between the two reads is counted twice. Indexes lag, so one
     may still be in neither for a moment; who scales in on zeros waits for many."""
     waiting = [*runs.queued(pool), *runs.queued(pool, express=True)]
     open_shards = shards.open(pool)
+    at_home = [s for s in open_shards if s.region is None or s.status is ShardStatus.WAITING]
     at_work = list(_runs_of(open_shards, {run.id for run in waiting}, runs))
     unclaimed = {_run_id(s) for s in open_shards if s.status is not ShardStatus.CLAIMED}
     idle_since = [run.created_at for run in waiting]
@@ -56,7 +74,7 @@ def _measure(pool: str, now: int, runs: Runs, shards: Shards) -> PoolMeasure:
     return PoolMeasure(
         pool=pool,
         measured_at=now,
-        waiting_shards=sum(run.shards_left for run in waiting) + len(open_shards),
+        waiting_shards=sum(run.shards_left for run in waiting) + len(at_home),
         oldest_wait_seconds=max(0, now - min(idle_since)) if idle_since else 0,
         least_slack_seconds=min(deadlines) - now if deadlines else None,
         failed_shards=sum(shard.failures for shard in open_shards),

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ import pytest
 from offpeak.aws.connect import Aws
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import AttemptAsk
+from offpeak.core.ports import Bounds
 from offpeak.local.emulator import Emulator
 from tests.contract.worlds import Announced, Invoked, Ports
 
@@ -50,6 +52,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "groups": (("account_id", "id"), {"open": ("open", "open_key")}),
     "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
     "ledger": (("account_id", "id"), {"by_time": ("account_id", "position")}),
+    "pools": (("id",), {}),
     "idempotency": (("pk",), {}),
     "webhooks": (("account_id", "id"), {}),
     "deliveries": (("destination_id", "id"), {"due": ("due_bucket", "due_at")}),
@@ -81,19 +84,42 @@ def aws_world(emulator: Emulator) -> Iterator[AwsWorld]:
             for name, value in emulator.environment.items():
                 patch.setenv(name, value)
             runtime_url = f"http://127.0.0.1:{endpoints.server_port}"
-            patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime_url)
+            for service in ("SAGEMAKER_RUNTIME", "SAGEMAKER", "APPLICATION_AUTO_SCALING"):
+                patch.setenv(f"AWS_ENDPOINT_URL_{service}", runtime_url)
             world = AwsWorld(uuid.uuid4().hex[:8], endpoints)
         yield world
 
 
 class RecordingEndpoints(ThreadingHTTPServer):
-    """Answers InvokeEndpointAsync as SageMaker's runtime does, and keeps what it was sent."""
+    """Answers as SageMaker and Application Auto Scaling do, each region's endpoints by themselves, and keeps what it
+    was sent. Every endpoint but those called `missing` is there, with no instance at first."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _EndpointHandler)
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.instances: dict[str, int] = defaultdict(int)
+        self.asked: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def control(self, call: str, region: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises KeyError for an endpoint that isn't there."""
+        name = asked.get("EndpointName") or asked["ResourceId"].split("/")[1]
+        if name.endswith("missing"):
+            raise KeyError(name)
+        place = f"{region}/{name}"
+        self.asked[place, call] = dict(asked)
+        if call == "RegisterScalableTarget":
+            most, least = asked["MaxCapacity"], asked["MinCapacity"]
+            self.instances[place] = min(max(self.instances[place], least), most)
+        count = self.instances[place]
+        variant = {"VariantName": "AllTraffic", "CurrentInstanceCount": count}
+        described = {
+            "EndpointName": name, "EndpointArn": "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e",
+            "EndpointStatus": "InService", "CreationTime": 0, "LastModifiedTime": 0,
+            "ProductionVariants": [{**variant, "DesiredInstanceCount": count}],
+        }  # fmt: skip
+        return described if call == "DescribeEndpoint" else {}
 
 
 class _EndpointHandler(BaseHTTPRequestHandler):
@@ -102,6 +128,8 @@ class _EndpointHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
+        if "x-amz-target" in headers:
+            return self._control(headers, json.loads(body))
         self.server.requests.append((self.path, headers, body))
         answer = json.dumps({"InferenceId": headers["x-amzn-sagemaker-inference-id"]}).encode()
         self.send_response(202)
@@ -110,6 +138,25 @@ class _EndpointHandler(BaseHTTPRequestHandler):
         self.send_header("X-Amzn-SageMaker-OutputLocation", "s3://bucket/async/output.out")
         self.end_headers()
         self.wfile.write(answer)
+        return None
+
+    def _control(self, headers: Mapping[str, str], asked: Mapping[str, Any]) -> None:
+        region = headers["authorization"].split("/")[2]
+        call = headers["x-amz-target"].rpartition(".")[2]
+        try:
+            status, answer = 200, self.server.control(call, region, asked)
+        except KeyError as missing:
+            kind = (
+                "ValidationException" if call == "DescribeEndpoint" else "ObjectNotFoundException"
+            )
+            message = f'Could not find endpoint "{missing}".'
+            status, answer = 400, {"__type": kind, "message": message}
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quietly."""
@@ -166,6 +213,9 @@ class AwsWorld:
         for port in vars(Ports):
             if not port.startswith("_"):
                 getattr(self.aws, port)  # makes its client now
+        elsewhere = "first@eu-north-1"  # a further region's clients, too
+        self.aws.capacity.counts(elsewhere)
+        self.aws.capacity.bound(elsewhere, Bounds(0, 0), until=0, then=Bounds(0, 0))
         self._tokens: dict[str, str] = {}
         self._announced: dict[str, Announced] = {}
 
@@ -220,6 +270,19 @@ class AwsWorld:
             for asked, headers, body in self.recording.requests
             if asked == path
         ]
+
+    def bounded(self, pool: str) -> tuple[Bounds, int, Bounds]:
+        name, _, region = pool.partition("@")
+        place = f"{region or 'us-east-1'}/contract-{self.name}-{name}"
+        now = self.recording.asked[place, "RegisterScalableTarget"]
+        action = self.recording.asked[place, "PutScheduledAction"]
+        at = datetime.fromisoformat(action["Schedule"][3:-1]).replace(tzinfo=UTC)
+        then = action["ScalableTargetAction"]
+        return (
+            Bounds(now["MinCapacity"], now["MaxCapacity"]),
+            int(at.timestamp()),
+            Bounds(then["MinCapacity"], then["MaxCapacity"]),
+        )
 
     def announced(self, batch: Batch) -> Announced:
         deadline = time.monotonic() + SECONDS_MAX

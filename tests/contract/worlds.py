@@ -14,7 +14,9 @@ from offpeak.core.ports import (
     Accounts,
     Announcements,
     Batches,
+    Bounds,
     Callbacks,
+    Capacity,
     Changes,
     Clock,
     Deliveries,
@@ -29,6 +31,7 @@ from offpeak.core.ports import (
     Ledger,
     Metrics,
     Multipart,
+    Pools,
     Presigner,
     Reader,
     RequestQueue,
@@ -88,6 +91,10 @@ class Ports(Protocol):
     @property
     def endpoints(self) -> Endpoints: ...
     @property
+    def capacity(self) -> Capacity: ...
+    @property
+    def pools(self) -> Pools: ...
+    @property
     def announcements(self) -> Announcements: ...
     @property
     def metrics(self) -> Metrics: ...
@@ -144,6 +151,10 @@ class World(Protocol):
         ...
 
     def invoked(self, pool: str) -> list[Invoked]: ...
+    def bounded(self, pool: str) -> tuple[Bounds, int, Bounds]:
+        """Within what the pool is bound, until when, and then."""
+        ...
+
     def announced(self, batch: Batch) -> Announced: ...
     def measured(self, pool: str) -> Mapping[str, Sequence[float]]:
         """What was published of a pool: values by metric, in ascending order."""
@@ -187,6 +198,10 @@ class MemoryWorld:
             for seen in self.memory.endpoints.invocations
             if seen.pool == pool
         ]
+
+    def bounded(self, pool: str) -> tuple[Bounds, int, Bounds]:
+        found = self.memory.capacity.bounded[pool]
+        return found.bounds, found.until, found.then
 
     def announced(self, batch: Batch) -> Announced:
         ((kind, seen),) = [

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from offpeak.local.emulator import Emulator
 from offpeak.local.processes import Process, answers, free_port
 from offpeak.local.sagemaker.__main__ import Served, encode_config
+from offpeak.local.sagemaker.scaling import DIMENSION
 from offpeak.local.sagemaker.spec import EndpointSpec
 from tests.local.endpoint_update import begin_update
 
@@ -64,6 +65,7 @@ class World:
         self.process.wait_until(lambda: answers(port), 30)
         self.runtime = self._client("sagemaker-runtime", self.url)
         self.sagemaker = self._client("sagemaker", self.url)
+        self.scaling = self._client("application-autoscaling", self.url)
 
     def _spec(self) -> EndpointSpec:
         sns = self._client("sns")
@@ -147,6 +149,31 @@ class World:
     def read(self, location: str) -> bytes:
         bucket, _, key = location.removeprefix("s3://").partition("/")
         return bytes(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def bound(self, least: int, most: int) -> None:
+        self.scaling.register_scalable_target(**self._target(), MinCapacity=least, MaxCapacity=most)
+
+    def bound_later(self, schedule: str, least: int, most: int) -> None:
+        action = {"MinCapacity": least, "MaxCapacity": most}
+        self.scaling.put_scheduled_action(
+            **self._target(), ScheduledActionName="later", Schedule=schedule,
+            ScalableTargetAction=action,
+        )  # fmt: skip
+
+    def _target(self) -> dict[str, str]:
+        return {
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": f"endpoint/{self.name}/variant/AllTraffic",
+            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        }
+
+    def wait_for_instances(self, count: int) -> list[int]:
+        """The pids, once so many serve and no other goes on."""
+        deadline = time.monotonic() + 120
+        while len(found := self.instances()) != count or not all(i["ready"] for i in found):
+            assert time.monotonic() < deadline, f"{found}, not {count} instances"
+            time.sleep(0.05)
+        return [instance["pid"] for instance in found]
 
     def wait_for_instance(self, other_than: int = 0) -> int:
         deadline = time.monotonic() + 60
@@ -279,6 +306,66 @@ def test_the_endpoint_is_described(world: World) -> None:
     answer = world.sagemaker.describe_endpoint(EndpointName=world.name)
     assert answer["EndpointStatus"] == "InService"
     assert answer["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+
+
+def test_bounds_move_the_capacity_to_zero_and_back(world: World) -> None:
+    old = world.wait_for_instance()
+    world.bound(0, 0)
+    world.wait_for_instances(0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(old, 0)
+    world.invoke({"do": "answer"}, InferenceId="asleep")
+    [variant] = _settled(world)["ProductionVariants"]
+    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (0, 0)
+    world.bound(2, 2)
+    two = world.wait_for_instances(2)
+    assert world.next_notice("asleep")["invocationStatus"] == "Completed"
+    world.bound(1, 1)
+    [left] = world.wait_for_instances(1)
+    assert left in two
+
+
+def test_within_its_bounds_the_capacity_stays_where_it_is(world: World) -> None:
+    world.bound(1, 1)
+    [pid] = world.wait_for_instances(1)
+    world.bound(0, 4)
+    assert _settled(world)["ProductionVariants"][0]["DesiredInstanceCount"] == 1
+    assert world.wait_for_instances(1) == [pid]
+
+
+def test_a_scheduled_action_bounds_once_its_time_has_come(world: World) -> None:
+    world.bound(1, 1)
+    world.wait_for_instances(1)
+    world.bound_later("at(2999-01-01T00:00:00)", 0, 0)
+    world.wait_for_instances(1)
+    world.bound_later("at(2001-01-01T00:00:00)", 2, 2)  # instead of the first
+    world.wait_for_instances(2)
+    left = world.scaling.describe_scheduled_actions(
+        ServiceNamespace="sagemaker", ResourceId=f"endpoint/{world.name}/variant/AllTraffic"
+    )
+    assert left["ScheduledActions"] == []
+    world.bound(1, 1)
+    world.wait_for_instances(1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"MinCapacity": 2, "MaxCapacity": 1}, "cannot be less"),
+        ({"ResourceId": "endpoint/nobody/variant/AllTraffic"}, "No scalable target"),
+        ({"ResourceId": "service/x"}, "no endpoint"),
+        ({"ServiceNamespace": "ecs"}, "sagemaker alone"),
+    ],
+)
+def test_what_application_auto_scaling_refuses_is_refused(
+    world: World, wrong: dict[str, Any], message: str
+) -> None:
+    asked = {
+        "ServiceNamespace": "sagemaker", "ScalableDimension": DIMENSION, "MinCapacity": 0,
+        "ResourceId": f"endpoint/{world.name}/variant/AllTraffic", "MaxCapacity": 1,
+    }  # fmt: skip
+    with pytest.raises(ClientError, match=message):
+        world.scaling.register_scalable_target(**{**asked, **wrong})
 
 
 def _settled(world: World) -> dict[str, Any]:

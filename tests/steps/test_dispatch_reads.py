@@ -14,7 +14,7 @@ from offpeak.core.ports import Add, Save
 from offpeak.core.shard import PlannedShard, Segment
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.dispatch_shards import dispatch_shards
-from offpeak.steps.remembered_weights import REMEMBERED_SECONDS, RememberedWeights
+from offpeak.steps.remembered_accounts import REMEMBERED_SECONDS, RememberedAccounts
 from offpeak.wire.manifest import encode_shard
 from tests.steps.simulation import CATALOGUE
 from tests.steps.ward import ACCOUNT, BATCH, POOL, Ward
@@ -115,12 +115,12 @@ def test_weights_are_remembered_for_a_minute_and_nobody_is_asked_for_one_account
     ward.accounts = accounts  # type: ignore[assignment]
     ward.dispatch()
     assert not accounts.calls
-    weights = RememberedWeights()
+    weights = RememberedAccounts()
     ward.changes.commit(Add(Account(id="acct_x0", name="a", created_at=0, weight=4)))
 
     def weigh() -> int:
         now = ward.clock.now()
-        return weights.of(["acct_x0"], now=now, accounts=ward.accounts)["acct_x0"]
+        return weights.weights(["acct_x0"], now=now, accounts=ward.accounts)["acct_x0"]
 
     assert weigh() == 4
     ward.changes.commit(Save(replace(ward.accounts.get("acct_x0"), weight=2)))
@@ -131,6 +131,6 @@ def test_weights_are_remembered_for_a_minute_and_nobody_is_asked_for_one_account
 
 def test_an_account_without_a_row_weighs_one() -> None:
     ward = Ward()
-    assert RememberedWeights().of(["acct_gathering"], now=0.0, accounts=ward.accounts) == {
+    assert RememberedAccounts().weights(["acct_gathering"], now=0.0, accounts=ward.accounts) == {
         "acct_gathering": 1
     }

@@ -13,6 +13,7 @@ from lambdas.api.exxa.requests import JSON
 from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
 from offpeak.core.batch import Batch
+from offpeak.core.schedule import Schedule
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.create_batch import NewBatch, create_batch
 from offpeak.steps.read_partial_results import read_partial_results
@@ -101,6 +102,7 @@ class BatchRoutes:
                 endpoint=body.endpoint,
                 completion_window=body.completion_window,
                 on_invalid=body.on_invalid,
+                schedule=None if body.schedule is None else Schedule(body.schedule),
                 metadata=None if body.metadata is None else dict(body.metadata),
                 output_expires_after=seconds(body.output_expires_after),
             ),

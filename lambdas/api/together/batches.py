@@ -10,7 +10,9 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import TOGETHER, Call, Route, json_response
 from lambdas.api.ports import Ports
 from offpeak.core.batch import Batch
+from offpeak.core.schedule import Schedule
 from offpeak.steps.cancel_batch import cancel_batch
+from offpeak.steps.choose_schedule import choose_window
 from offpeak.steps.create_batch import NewBatch, create_batch
 from offpeak.steps.show_batch import show_batch
 from offpeak.wire.openai.bodies import parse_json
@@ -56,7 +58,8 @@ class TogetherBatchRoutes:
             NewBatch(
                 input_file_id=body.input_file_id,
                 endpoint=body.endpoint,
-                completion_window=body.completion_window,
+                completion_window=choose_window(call.account, body.completion_window),
+                schedule=None if body.schedule is None else Schedule(body.schedule),
                 accent="together",
             ),
             idempotency_key=call.idempotency_key,

@@ -34,6 +34,7 @@ from offpeak.core.ports.objects import (
     Reader,
     Writer,
 )
+from offpeak.core.ports.pools import Bounds, Capacity, InstanceCounts, Pools
 from offpeak.core.ports.requests import (
     QUEUE_DELAY_SECONDS_MAX,
     Gatherings,
@@ -80,7 +81,9 @@ __all__ = [
     "Announcements",
     "Answer",
     "Batches",
+    "Bounds",
     "Callbacks",
+    "Capacity",
     "Changes",
     "Claim",
     "Clock",
@@ -95,6 +98,7 @@ __all__ = [
     "GroupClaim",
     "Groups",
     "Idempotency",
+    "InstanceCounts",
     "Ledger",
     "Metrics",
     "Moved",
@@ -102,6 +106,7 @@ __all__ = [
     "ObjectInfo",
     "Page",
     "PoolMeasure",
+    "Pools",
     "Presigner",
     "Reader",
     "RequestQueue",

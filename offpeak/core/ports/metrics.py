@@ -16,6 +16,8 @@ The last three are published only while `WaitingShards` is over zero (and `Least
 to miss), so that an idle pool costs one metric. No datum of theirs means that nothing waits. No datum of
 `WaitingShards` means that nobody measured: a pool must not shrink on it.
 
+One metric a stage, under the dimension `Stage` alone: `PlanAgeSeconds`, how old the oldest plan of a model's pools is.
+
 What workers took of their engines, an attempt each, at its end: no datum while nothing runs.
 
     PromptTokens CachedTokens CompletionTokens ReasoningTokens    tokens, to be summed
@@ -42,6 +44,7 @@ WAITING_SHARDS = "WaitingShards"
 OLDEST_WAIT_SECONDS = "OldestWaitSeconds"
 LEAST_SLACK_SECONDS = "LeastSlackSeconds"
 FAILED_SHARDS = "FailedShards"
+PLAN_AGE_SECONDS = "PlanAgeSeconds"
 MEASURE_SECONDS = 60
 """How often each pool is measured."""
 
@@ -74,8 +77,11 @@ class PoolMeasure:
 
 class Metrics(Protocol):
     def publish(self, *measures: PoolMeasure) -> None:
-        """Each measure's values. Publishing a measure twice does no harm as long as a reader takes maxima."""
+        """Each measure's values. Publishing a measure twice does no harm as long as a reader takes maxima. A further
+        region's pool is measured in that region, where its scaling is."""
         ...
+
+    def publish_plan_age(self, seconds: int, measured_at: int) -> None: ...
 
 
 def values_of(work: ShardWork) -> dict[str, float]:

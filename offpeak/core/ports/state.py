@@ -13,6 +13,7 @@ from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
+from offpeak.core.pool import ModelPools
 from offpeak.core.queued_run import QueuedRun
 from offpeak.core.request import Request
 from offpeak.core.run import Run
@@ -37,6 +38,7 @@ Row = (
     | Delivery
     | Balance
     | Entry
+    | ModelPools
 )
 
 

@@ -1,6 +1,7 @@
 """The stand-in over HTTP: SageMaker's runtime and control API as boto3 speaks them, and an admin path for tests.
 
 Of the control API it knows what an update takes: CreateModel, CreateEndpointConfig, UpdateEndpoint, DescribeEndpoint.
+Application Auto Scaling, which scales SageMaker's endpoints, answers here as well (`scaling.py`).
 
 `/_local/instances` lists instances; `POST /_local/instances/{pid}` with `{"signal": "SIGKILL"}` hits one. It listens on
 127.0.0.1 only.
@@ -30,6 +31,12 @@ from offpeak.local.sagemaker.invocation import (
     TTL_SECONDS_MAX,
     TTL_SECONDS_MIN,
     Invocation,
+)
+from offpeak.local.sagemaker.scaling import (
+    PREFIX,
+    ScalableTarget,
+    ScalingApi,
+    ScalingError,
 )
 from offpeak.local.sagemaker.spec import EndpointSpec, TemplateError, describe_endpoint
 
@@ -75,7 +82,10 @@ class _Api:
         return _accepted(endpoint, invocation)
 
     async def control(self, request: Request) -> Response:
-        name = request.headers.get("x-amz-target", "").removeprefix("SageMaker.")
+        asked_for = request.headers.get("x-amz-target", "")
+        if asked_for.startswith(PREFIX):
+            return await self._scale(asked_for.removeprefix(PREFIX), request)
+        name = asked_for.removeprefix("SageMaker.")
         operations: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "CreateModel": self._create_model,
             "CreateEndpointConfig": self._create_config,
@@ -90,6 +100,24 @@ class _Api:
             return JSONResponse(
                 {"__type": "ValidationException", "message": str(error)}, status_code=400
             )
+
+    async def _scale(self, name: str, request: Request) -> Response:
+        operations = ScalingApi(self._target).operations
+        try:
+            if name not in operations:
+                raise ScalingError(f"The stand-in does not know {name}.")
+            return JSONResponse(operations[name](json.loads(await request.body())))
+        except ScalingError as error:
+            return JSONResponse({"__type": error.kind, "Message": str(error)}, status_code=400)
+
+    def _target(self, name: str, variant: str) -> ScalableTarget:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None or endpoint.spec.variant != variant:
+            raise ScalingError(
+                f"No scalable target registered for endpoint/{name}/variant/{variant}.",
+                "ObjectNotFoundException",
+            )
+        return endpoint.target
 
     def _create_model(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self._models[asked["ModelName"]] = asked

@@ -11,8 +11,9 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
@@ -20,6 +21,7 @@ from offpeak.local.sagemaker.fleet import Fleet
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS, Instance, Launch
 from offpeak.local.sagemaker.invocation import Invocation, Status, notice, test_notification
 from offpeak.local.sagemaker.results import Results, Role
+from offpeak.local.sagemaker.scaling import Bounds, ScalableTarget
 from offpeak.local.sagemaker.spec import EndpointSpec
 
 LOST_GRACE_SECONDS = 0.5
@@ -41,8 +43,9 @@ class EndpointBusy(Exception):
 
 
 class Endpoint:
-    """Scales out with its backlog up to the template's maximum and never in: which instance leaves is not ours to
-    decide, and an idle worker costs nothing here. `failure` says why the last update was rolled back."""
+    """Within the bounds of its scalable target it scales out with its backlog and never in: an idle worker costs
+    nothing here. Bounds that leave its capacity outside move it at once. `failure` says why the last update was rolled
+    back."""
 
     def __init__(
         self,
@@ -70,6 +73,9 @@ class Endpoint:
         self._others: list[Fleet] = []
         self._initial = spec.instances_initial if eager else 0
         self._update: asyncio.Task[None] | None = None
+        self.target = ScalableTarget(
+            Bounds(spec.instances_min if eager else 0, spec.instances_max), self._bound
+        )
 
     @property
     def spec(self) -> EndpointSpec:
@@ -110,6 +116,7 @@ class Endpoint:
         while True:
             self._wake.clear()
             await self._expire()
+            self.target.act(datetime.now(UTC).timestamp())
             self._scale()
             self._hand_out()
             try:
@@ -137,7 +144,7 @@ class Endpoint:
         await self._client.aclose()
 
     async def _greet(self) -> None:
-        """Both topics hear of an endpoint that was created or updated."""
+        """Both topics hear of an endpoint that was created or updated, or whose capacity changes."""
         hello = test_notification(self.spec)
         for topic in (self.spec.success_topic, self.spec.error_topic):
             await asyncio.to_thread(self._results.publish, topic, hello)
@@ -178,7 +185,15 @@ class Endpoint:
 
     def _scale(self) -> None:
         wanted = math.ceil(self.backlog / self.spec.concurrency)
-        self._fleet.grow(min(wanted, self.spec.instances_max))
+        self._fleet.grow(self.target.bounds.clamp(wanted))
+
+    def _bound(self, bounds: Bounds) -> None:
+        before = self._fleet.desired
+        self._fleet.shrink(bounds.most)
+        self._fleet.grow(bounds.least)
+        if self._fleet.desired != before:
+            _log.info("%s: %d instances, then %d", self.spec.name, before, self._fleet.desired)
+            self._begin(self._greet())
 
     def _hand_out(self) -> None:
         while self._queue and not self._stopping:
@@ -187,9 +202,12 @@ class Endpoint:
                 return
             instance = min(free, key=lambda i: i.in_flight)
             instance.in_flight += 1
-            task = asyncio.create_task(self._work(self.spec, instance, self._queue.popleft()))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._begin(self._work(self.spec, instance, self._queue.popleft()))
+
+    def _begin(self, going_on: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(going_on)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _work(self, spec: EndpointSpec, instance: Instance, invocation: Invocation) -> None:
         try:

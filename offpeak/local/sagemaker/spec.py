@@ -35,6 +35,7 @@ class EndpointSpec:
     error_topic: str | None
     instances_initial: int
     instances_max: int
+    instances_min: int = 0
 
     @property
     def arn(self) -> str:
@@ -56,7 +57,7 @@ def read_endpoint(
         endpoint["EndpointName"], endpoint["EndpointConfigName"], config, model, instances_max=most
     )
     # Application Auto Scaling brings a new target up to its minimum at once.
-    return replace(spec, instances_initial=max(least, spec.instances_initial))
+    return replace(spec, instances_min=least, instances_initial=max(least, spec.instances_initial))
 
 
 def describe_endpoint(

@@ -156,7 +156,8 @@ class UsageObject(TypedDict):
 
 
 class BatchObject(TypedDict):
-    """A batch. Times are seconds since the epoch; `errors` says why it failed."""
+    """A batch. Times are seconds since the epoch; `errors` says why it failed. `schedule` is ours: whether its lines
+    run at once, or in the cheapest and cleanest hours of its window."""
 
     id: str
     object: Literal["batch"]
@@ -165,6 +166,7 @@ class BatchObject(TypedDict):
     errors: BatchErrorsObject | None
     input_file_id: str
     completion_window: str
+    schedule: Literal["now", "offpeak"]
     status: BatchStatus
     output_file_id: str | None
     error_file_id: str | None

@@ -122,6 +122,7 @@ class CreateBatchBody(Body):
     metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None
     on_invalid: Literal["fail", "skip"] = "fail"
+    schedule: Literal["now", "offpeak"] | None = None
 
 
 class DropOptionsBody(Body):
@@ -132,6 +133,7 @@ class DropOptionsBody(Body):
     metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None
     on_invalid: Literal["fail", "skip"] | None = None
+    schedule: Literal["now", "offpeak"] | None = None
 
 
 Url = Annotated[str, Field(min_length=1, max_length=URL_CHARACTERS_MAX)]

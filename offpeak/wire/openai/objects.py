@@ -143,6 +143,7 @@ def render_batch(
         "errors": errors,
         "input_file_id": batch.input_file_id,
         "completion_window": batch.completion_window,
+        "schedule": batch.schedule.value,
         "status": batch.status,
         "output_file_id": batch.output_file_id,
         "error_file_id": batch.error_file_id,

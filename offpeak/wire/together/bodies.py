@@ -58,11 +58,13 @@ class AbortMultipartBody(Body):
 
 
 class CreateJobBody(Body):
-    """`model_id` and `priority` are taken, and have no effect: each line names its model, and the window orders."""
+    """`model_id` and `priority` are taken, and have no effect: each line names its model, and the window orders.
+    `schedule` is ours; what isn't said, the account's defaults say."""
 
     input_file_id: Id
     endpoint: Word = "/v1/chat/completions"
-    completion_window: Word = "24h"
+    completion_window: Word | None = None
+    schedule: Literal["now", "offpeak"] | None = None
     model_id: Word | None = None
     priority: int | None = None
 
