@@ -16,6 +16,7 @@ from offpeak.core.file import File
 from offpeak.core.ports import Add, Save
 from offpeak.core.request_line import LineError
 from offpeak.core.run import Run, RunStatus
+from offpeak.core.schedule import Schedule
 from offpeak.core.shard import Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.planner.byte_ranges import RANGE_BYTES
@@ -26,7 +27,7 @@ KEYS = {
     "id", "object", "endpoint", "model", "errors", "input_file_id", "completion_window", "status",
     "output_file_id", "error_file_id", "created_at", "in_progress_at", "expires_at",
     "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at",
-    "request_counts", "usage", "metadata",
+    "request_counts", "usage", "metadata", "schedule",
 }  # fmt: skip
 
 
@@ -99,6 +100,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"metadata": {"k": None}}, "invalid_type", "metadata.k"),
     ({"metadata": ["k"]}, "invalid_type", "metadata"),
     ({"on_invalid": "ignore"}, "invalid_value", "on_invalid"),
+    ({"schedule": "tonight"}, "invalid_value", "schedule"),
+    (
+        {"metadata": {"offpeak_schedule": "tonight"}},
+        "invalid_value", "metadata.offpeak_schedule",
+    ),
     ({"output_expires_after": 3_600}, "invalid_type", "output_expires_after"),
     (
         {"output_expires_after": {"anchor": "created_at", "seconds": 60}},
@@ -411,3 +417,26 @@ def test_cancelling_what_has_ended_is_a_conflict_that_is_not_retried(client: Cli
     answer = client.post(f"/v1/batches/{batch_id}/cancel")
     answer.error(409, "batch_failed")
     assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("said", "schedule"),
+    [
+        ({}, "now"),
+        ({"schedule": "offpeak"}, "offpeak"),
+        ({"metadata": {"offpeak_schedule": "offpeak"}}, "offpeak"),
+        ({"schedule": "now", "metadata": {"offpeak_schedule": "offpeak"}}, "now"),
+    ],
+)
+def test_a_batch_says_when_it_may_run(client: Client, said: dict[str, Any], schedule: str) -> None:
+    batch = created(client, **said)
+    assert batch["schedule"] == schedule
+    assert row(client, batch["id"]).schedule == schedule
+
+
+def test_a_batch_that_says_nothing_goes_by_its_account(client: Client) -> None:
+    account = client.world.accounts.get("acct_alice")
+    client.world.changes.commit(Save(replace(account, schedule=Schedule.OFFPEAK)))
+    client.world.clock.advance(60)  # keys' accounts are remembered so long
+    assert created(client)["schedule"] == "offpeak"
+    assert created(client, schedule="now")["schedule"] == "now"
