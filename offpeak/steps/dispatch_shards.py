@@ -107,7 +107,7 @@ class _Slots:
         self, model: Model, allowance: Allowance, open_shards: Sequence[Shard],
         sent: Mapping[str, Shard],
     ) -> None:  # fmt: skip
-        newest = {shard.id: shard for shard in open_shards} | sent
+        newest = {**{shard.id: shard for shard in open_shards}, **sent}
         at_work = [
             shard
             for shard in newest.values()

@@ -102,7 +102,7 @@ class Fleet:
 
     async def _keep_an_instance(self, place: Place) -> None:
         pause = RESTART_SECONDS_MIN
-        while not self._stopping and not place.given_up.is_set():
+        while not self._stopping:
             instance = place.instance = Instance(self._name(), self._launch)
             _log.info("instance %s starts, pid %d", instance.name, instance.pid)
             self.instances.append(instance)
@@ -116,7 +116,9 @@ class Fleet:
             await watch
             self.instances.remove(instance)
             self._changed()
-            if not self._stopping and not place.given_up.is_set():
+            if place.given_up.is_set():
+                return
+            if not self._stopping:
                 _log.warning("instance %s is gone; the next in %.1f s", instance.name, pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RESTART_SECONDS_MAX)
