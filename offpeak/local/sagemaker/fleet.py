@@ -102,7 +102,7 @@ class Fleet:
 
     async def _keep_an_instance(self, place: Place) -> None:
         pause = RESTART_SECONDS_MIN
-        while not self._stopping:
+        while not self._stopping and not place.given_up.is_set():
             instance = place.instance = Instance(self._name(), self._launch)
             _log.info("instance %s starts, pid %d", instance.name, instance.pid)
             self.instances.append(instance)
