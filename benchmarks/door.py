@@ -43,6 +43,7 @@ STAGE, BUCKET = "bench", "bench"
 BLOCK_BYTES = 1 << 20
 REFERENCE_BYTES_MAX = 2 * 10**9
 SECONDS_MAX = 3_600.0
+PEPPER = f"{STAGE}-key-pepper"
 TABLES_OF_THE_DOOR = ("accounts", "files", "idempotency")
 UPLOAD = """
 import json, resource, sys, time
@@ -184,7 +185,10 @@ def wrong_parts(path: Path, parts: list[tuple[int, int]]) -> int:
 
 
 def make_tables(environment: Mapping[str, str]) -> dict[str, str]:
-    dynamodb: Any = boto3.Session().client("dynamodb", **_client_arguments(environment))  # type: ignore[call-overload]
+    arguments: Any = _client_arguments(environment)
+    dynamodb: Any = boto3.Session().client("dynamodb", **arguments)
+    secrets: Any = boto3.Session().client("secretsmanager", **arguments)
+    secrets.create_secret(Name=PEPPER, SecretString="pepper")
     for name in TABLES_OF_THE_DOOR:
         schema = TABLES[name]
         attributes = {
@@ -204,7 +208,8 @@ def make_tables(environment: Mapping[str, str]) -> dict[str, str]:
             BillingMode="PAY_PER_REQUEST",
             **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
         )
-    return {f"OFFPEAK_TABLE_{name.upper()}": f"{STAGE}-{name}" for name in TABLES_OF_THE_DOOR}
+    tables = {f"OFFPEAK_TABLE_{name.upper()}": f"{STAGE}-{name}" for name in TABLES_OF_THE_DOOR}
+    return {**tables, "OFFPEAK_KEY_PEPPER": PEPPER}
 
 
 def _client_arguments(environment: Mapping[str, str]) -> dict[str, str]:
@@ -231,6 +236,7 @@ def make_key(environment: Mapping[str, str]) -> str:
     made = create_key(
         "bench", "bench", make_account=True,
         clock=aws.clock, accounts=aws.accounts, changes=aws.changes,
+        key_hashes=aws.key_hashes,
     )  # fmt: skip
     return made.secret
 

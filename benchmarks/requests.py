@@ -131,6 +131,7 @@ def deploy(folder: Path) -> dict[str, str]:
             ]  # fmt: skip
         dynamodb.create_table(**asked)
     boto3.client("s3").create_bucket(Bucket=STAGE)
+    pepper = boto3.client("secretsmanager").create_secret(Name="pepper", SecretString="pepper")
     machine = boto3.client("stepfunctions").create_state_machine(
         name=STAGE, roleArn="arn:aws:iam::000000000000:role/bench",
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
@@ -142,6 +143,7 @@ def deploy(folder: Path) -> dict[str, str]:
         **{f"OFFPEAK_TABLE_{name.upper()}": f"{STAGE}-{name}" for name in TABLES},
         "OFFPEAK_STAGE": STAGE,
         "OFFPEAK_BUCKET": STAGE,
+        "OFFPEAK_KEY_PEPPER": pepper["ARN"],
         "OFFPEAK_MODELS": str(models),
         "OFFPEAK_STATE_MACHINE_ARN": machine["stateMachineArn"],
         "OFFPEAK_REQUEST_QUEUE_URL": sqs.create_queue(QueueName="requests")["QueueUrl"],
@@ -298,7 +300,7 @@ def measure(folder: Path, recorder: Recorder | None = None) -> tuple[dict[str, f
         setattr(handler, "aws", aws)  # noqa: B010
     made = create_key(
         "bench", "bench", make_account=True, clock=aws.clock, accounts=aws.accounts,
-        changes=aws.changes,
+        changes=aws.changes, key_hashes=aws.key_hashes,
     )  # fmt: skip
     aws.__dict__["workflows"] = _QuietWorkflows(aws.workflows)
     meter = Meter()

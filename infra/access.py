@@ -20,7 +20,8 @@ PROCESS_BATCH = "process-batch"
 class Access:
     """What one process may touch: tables by name, objects by key prefix. In the drop folder that is, by suffix, what
     is named as ours: nobody may write or delete a producer's object. `updates` are tables whose rows are moved without
-    being read (docs/decisions/0009); who `looks_by_time` also reads the indexes by time of those that it reads."""
+    being read (docs/decisions/0009); who `looks_by_time` also reads the indexes by time of those that it reads. Who
+    `knows_keys` reads the pepper that API keys are hashed with."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Access:
     scales_pools: bool = False
     asks_callbacks: bool = False
     signs: bool = False
+    knows_keys: bool = False
     calls_out: bool = False
     counts_tokens: bool = False
     fetches_signals: bool = False
@@ -111,6 +113,7 @@ ACCESS: Mapping[str, Access] = {
         announces=True,
         asks_callbacks=True,
         signs=True,
+        knows_keys=True,
         calls_out=True,
         counts_tokens=True,
     ),
@@ -289,6 +292,7 @@ DOOR_ACCESS = Access(
     reads_objects=("files/", "uploads/"),
     writes_objects=("files/", "uploads/"),
     deletes_objects=("files/", "uploads/"),
+    knows_keys=True,
 )
 
 # The container. Its orders come by invocation and its reports go back by SageMaker.

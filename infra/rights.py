@@ -16,6 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from infra.access import PROCESS_BATCH, Access
 from infra.stage import Stage
 from infra.storage import TABLES
+from offpeak.core.account import KEY_PEPPER
 from offpeak.core.destination import Reach
 from offpeak.core.drop import DROP_PREFIX, ERRORS_SUFFIX, OUTPUT_SUFFIX, WRITTEN_SUFFIXES
 from offpeak.core.ports.metrics import NAMESPACE
@@ -40,6 +41,7 @@ class Resources:
     group_queue: sqs.IQueue
     callback_queue: sqs.IQueue
     signing_secret: secretsmanager.ISecret
+    key_pepper: secretsmanager.ISecret
     event_bus: events.IEventBus
     pools: tuple[str, ...]
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -86,8 +88,10 @@ def environment(access: Access, resources: Resources) -> dict[str, str]:
 
 
 def _way_out(access: Access, resources: Resources) -> dict[str, str]:
-    """What delivers events to callers' URLs."""
+    """What delivers events to callers' URLs, and the secrets."""
     variables = {}
+    if access.knows_keys:
+        variables["OFFPEAK_KEY_PEPPER"] = resources.stage.named(KEY_PEPPER)
     if access.asks_callbacks:
         variables["OFFPEAK_CALLBACK_QUEUE_URL"] = resources.callback_queue.queue_url
     if access.signs:
@@ -106,6 +110,7 @@ def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
         *_executions(access, resources),
         *_effects(access, resources),
         *_deliveries(access, resources),
+        *_secrets(access, resources),
     ):
         role.grant_principal.add_to_principal_policy(statement)
 
@@ -218,10 +223,17 @@ def _deliveries(access: Access, resources: Resources) -> Iterator[iam.PolicyStat
             for secret in resources.stage.signal_secrets.values()
         ]
         yield _allow(["secretsmanager:GetSecretValue"], *arns)
-    if access.signs:
-        # The emulator asks for the right to every secret, whichever is read.
-        secret = "*" if resources.stage.emulated else resources.signing_secret.secret_arn
-        yield _allow(["secretsmanager:GetSecretValue"], secret)
+
+
+def _secrets(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
+    read = [
+        *([resources.signing_secret] if access.signs else []),
+        *([resources.key_pepper] if access.knows_keys else []),
+    ]
+    # The emulator asks for the right to every secret, whichever is read.
+    arns = ["*"] if resources.stage.emulated else [secret.secret_arn for secret in read]
+    if read:
+        yield _allow(["secretsmanager:GetSecretValue"], *arns)
 
 
 def _executions(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:

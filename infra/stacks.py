@@ -73,6 +73,7 @@ class LifecycleStack(Stack):
             group_queue=queues.groups,
             callback_queue=queues.callbacks,
             signing_secret=storage.signing_secret,
+            key_pepper=storage.key_pepper,
             event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
             pools=tuple(model.pool for model in models),
             regions={model.pool: tuple(model.regions) for model in models if model.regions},

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from infra.drops import Drops
 from infra.stage import Stage
+from offpeak.core.account import KEY_PEPPER
 
 ABANDONED_MULTIPART_DAYS = 2
 WORK_DAYS = (
@@ -121,7 +122,8 @@ TABLES = {
 
 class Storage(Construct):
     """`bucket`, and the `drops` that it tells of; `tables` by the name of what they hold; the `signing_secret` that all
-    webhook secrets follow from: without it every receiver would have to be told a new one."""
+    webhook secrets follow from: without it every receiver would have to be told a new one; and the `key_pepper`,
+    without which no API key is known any more."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
@@ -133,6 +135,17 @@ class Storage(Construct):
             self,
             "SigningSecret",
             description=f"Offpeak {stage.name}: what signs webhooks",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=64, exclude_punctuation=True
+            ),
+            removal_policy=stage.removal_policy,
+        )
+        # By name, as the tables: the operator's command line finds it.
+        self.key_pepper = secretsmanager.Secret(
+            self,
+            "KeyPepper",
+            secret_name=stage.named(KEY_PEPPER),
+            description=f"Offpeak {stage.name}: what API keys are hashed with",
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 password_length=64, exclude_punctuation=True
             ),

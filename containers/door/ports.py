@@ -10,6 +10,7 @@ from offpeak.core.ports import (
     Clock,
     Files,
     Idempotency,
+    KeyHashes,
     Multipart,
     Reader,
     Writer,
@@ -29,6 +30,8 @@ class DoorPorts(Protocol):
     def changes(self) -> Changes: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def key_hashes(self) -> KeyHashes: ...
     @property
     def files(self) -> Files: ...
     @property

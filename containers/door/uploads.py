@@ -23,13 +23,13 @@ from containers.door.forms import receive_form
 from containers.door.inflow import Gone, Inflow
 from containers.door.ports import DoorPorts
 from containers.door.settings import DoorSettings
-from offpeak.core.account import Account
+from offpeak.core.account import Account, Scope
 from offpeak.core.errors import NotFound, OffpeakError
 from offpeak.core.file import File, Upload
 from offpeak.core.ids import FILE, PART, new_id
 from offpeak.core.layout import file_key, part_key
 from offpeak.steps.add_part import AddedPart, check_part_bytes, require_pending
-from offpeak.steps.authenticate import Authentication
+from offpeak.steps.authenticate import Authentication, require_scope
 from offpeak.steps.create_file import NewFile, check_file_bytes, check_purpose
 from offpeak.steps.receive_file import receive_file
 from offpeak.steps.receive_part import receive_part
@@ -78,7 +78,9 @@ class Uploads:
     def __init__(self, ports: DoorPorts, settings: DoorSettings) -> None:
         self._ports = ports
         self._stall_seconds = settings.stall_seconds
-        self._authentication = Authentication(clock=ports.clock, accounts=ports.accounts)
+        self._authentication = Authentication(
+            clock=ports.clock, accounts=ports.accounts, key_hashes=ports.key_hashes
+        )
         self._buffers = Buffers(settings.bytes_held_max)
         self._executor = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
 
@@ -112,8 +114,9 @@ class Uploads:
         inflow = Inflow(request, stall_seconds=self._stall_seconds)
         try:
             headers = dict(request.headers.items())
-            account = await asyncio.to_thread(self._authentication.account, headers)
-            made = await receive(account, Sent.of(request), inflow)
+            caller = await asyncio.to_thread(self._authentication.caller, headers)
+            require_scope(caller, Scope.SUBMIT, f"{request.method} {request.url.path}")
+            made = await receive(caller.account, Sent.of(request), inflow)
         except OffpeakError as error:
             return Refusal(error, inflow)
         except Gone:

@@ -60,8 +60,10 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
 def build_app(ports: Ports) -> App:
     routes = routes_of(ports)
     resolver = APIGatewayRestResolver()
-    authentication = Authentication(clock=ports.clock, accounts=ports.accounts)
-    open_paths = frozenset(route.rule for route in routes if route.is_open)
+    authentication = Authentication(
+        clock=ports.clock, accounts=ports.accounts, key_hashes=ports.key_hashes
+    )
+    open_paths = frozenset(route.rule for route in routes if route.scope is None)
     resolver.use([_authenticated_by(authentication, open_paths)])
     resolver.include_router(bind(routes))
     resolver.not_found(_nowhere(resolver, routes))
@@ -81,7 +83,7 @@ def build_app(ports: Ports) -> App:
             status=answer["statusCode"],
             milliseconds=round((perf_counter() - started) * 1_000),
         )
-        logger.remove_keys(["account_id", "request_id"])
+        logger.remove_keys(["account_id", "key_id", "request_id"])
         return answer
 
     return app
@@ -105,9 +107,9 @@ def _authenticated_by(
     ) -> Response[str]:
         if resolver.current_event.path.rstrip("/") in open_paths:
             return next_middleware(resolver)
-        account = authentication.account(lower_headers(resolver.current_event.raw_event))
-        logger.append_keys(account_id=account.id)
-        resolver.append_context(account=account)  # type: ignore[no-untyped-call]
+        caller = authentication.caller(lower_headers(resolver.current_event.raw_event))
+        logger.append_keys(account_id=caller.account.id, key_id=caller.key_id)
+        resolver.append_context(caller=caller)  # type: ignore[no-untyped-call]
         return next_middleware(resolver)
 
     return authenticate

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
-from offpeak.core.account import Account
+from offpeak.core.account import Account, Caller, Scope
 from offpeak.core.errors import InvalidRequest, NotFound
+from offpeak.steps.authenticate import require_scope
 
 ID_CHARACTERS_MAX = 128
 ANYBODY = Account(id="anybody", name="anybody", created_at=0)
@@ -51,7 +52,8 @@ class Route:
     mapping, None where there is no body (a redirect); `redirects` where a large answer is elsewhere. A type is a
     pydantic model, a TypedDict, or whatever else pydantic's TypeAdapter takes. `query` is a TypedDict of the
     parameters. `accents` says who speaks so; "Offpeak" are routes of our own. `reserves` is for a POST that honours
-    `Idempotency-Key`; `is_open` needs no API key. `headers` are those of its answer, each with what it says.
+    `Idempotency-Key`. `scope` is what a key must cover; None needs no key. `headers` are those of its answer, each with
+    what it says.
 
     After adding one, run `make api-table` (docs/api.md). The API tests hold every answer against `gives`.
     """
@@ -60,6 +62,7 @@ class Route:
     rule: str
     answer: Answer
     _: KW_ONLY
+    scope: Scope | None
     summary: str
     gives: Any
     takes: Any = None
@@ -68,7 +71,6 @@ class Route:
     status: int = 200
     reserves: bool = False
     redirects: bool = False
-    is_open: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,12 +83,13 @@ def bind(routes: Iterable[Route]) -> Router:
 
 def _adapted(router: Router, route: Route) -> Callable[..., Response[str]]:
     def adapted(**ids: str) -> Response[str]:
+        account = _account(router, route)  # who may not, learns nothing of ids either
         for text in ids.values():
             if len(text) > ID_CHARACTERS_MAX:
                 raise NotFound(f"There is nothing with the id {text[:40]}….")
         event = router.current_event.raw_event
         call = Call(
-            account=ANYBODY if route.is_open else router.context["account"],
+            account=account,
             headers=lower_headers(event),
             query=event.get("queryStringParameters") or {},
             body=_body(event),
@@ -94,6 +97,15 @@ def _adapted(router: Router, route: Route) -> Callable[..., Response[str]]:
         return route.answer(call, **ids)
 
     return adapted
+
+
+def _account(router: Router, route: Route) -> Account:
+    """Whose call it is. Raises Forbidden where the key may not make it."""
+    if route.scope is None:
+        return ANYBODY
+    caller: Caller = router.context["caller"]
+    require_scope(caller, route.scope, f"{route.method} {route.rule}")
+    return caller.account
 
 
 def lower_headers(event: Mapping[str, Any]) -> dict[str, str]:
@@ -104,7 +116,7 @@ def lower_headers(event: Mapping[str, Any]) -> dict[str, str]:
 def _body(event: Mapping[str, Any]) -> bytes:
     text: str = event.get("body") or ""
     if not event.get("isBase64Encoded"):
-        return text.encode()
+        return text.encode("utf-8", "replace")
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:

@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
 from lambdas.api.render_estimate import render_estimate
+from offpeak.core.account import Scope
 from offpeak.core.window import parse_window
 from offpeak.steps.estimate_batch import estimate_batch
 from offpeak.wire.money_answers import EstimateObject
@@ -25,6 +26,7 @@ class EstimateRoutes:
                 "POST",
                 "/v1/batches/estimate",
                 self.estimate,
+                scope=Scope.READ,
                 summary="Price an uploaded file before it runs: tokens, cost, and when it would be done.",
                 takes=EstimateBatchBody,
                 gives=EstimateObject,

@@ -59,7 +59,7 @@ def described(routes: Sequence[Route]) -> tuple[Route, ...]:
         summary="Describe this API (OpenAPI 3.1).",
         gives=dict[str, Any],
         accents=("Offpeak",),
-        is_open=True,
+        scope=None,
     )
     everything = (*routes, itself)
     return everything
@@ -139,8 +139,10 @@ def _operation(route: Route, schemas: Mapping[_Place, Any]) -> dict[str, Any]:
     bodies = {kind: {"schema": schema(f"takes {kind}")} for kind in _bodies(route)}
     if bodies:
         operation["requestBody"] = {"required": True, "content": bodies}
-    if route.is_open:
+    if route.scope is None:
         operation["security"] = []
+    else:
+        operation["x-offpeak-scope"] = route.scope
     return operation
 
 

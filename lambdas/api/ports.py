@@ -20,6 +20,7 @@ from offpeak.core.ports import (
     GroupChecks,
     Groups,
     Idempotency,
+    KeyHashes,
     Ledger,
     Multipart,
     Presigner,
@@ -51,6 +52,8 @@ class Ports(Protocol):
     def changes(self) -> Changes: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def key_hashes(self) -> KeyHashes: ...
     @property
     def files(self) -> Files: ...
     @property

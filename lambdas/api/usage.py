@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
+from offpeak.core.account import Scope
 from offpeak.core.errors import InvalidRequest
 from offpeak.steps.show_usage import DAY_SECONDS, UsageQuery, UsedTokens, show_usage
 from offpeak.wire.money import (
@@ -40,6 +41,7 @@ class UsageRoutes:
                 "GET",
                 "/v1/usage",
                 self.usage,
+                scope=Scope.READ,
                 summary="Show what was used and what it cost, by day, model and batch.",
                 query=UsageQueryFields,
                 gives=UsagePageObject,
@@ -49,6 +51,7 @@ class UsageRoutes:
                 "GET",
                 "/v1/credits",
                 self.credits,
+                scope=Scope.READ,
                 summary="Show the account's credits: free, and held for batches that run.",
                 gives=CreditsObject,
                 accents=("Offpeak",),

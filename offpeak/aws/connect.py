@@ -41,7 +41,7 @@ from offpeak.aws.shards import DynamoShards
 from offpeak.aws.signal_sources import ElectricityMaps, WattTime
 from offpeak.aws.table import Table
 from offpeak.aws.tokenizers import StagedTokenizers
-from offpeak.aws.webhooks import DynamoWebhooks, ManagedSecrets
+from offpeak.aws.webhooks import DynamoWebhooks, ManagedKeyHashes, ManagedSecrets
 from offpeak.aws.work_metrics import LoggedMetrics
 from offpeak.aws.workflows import StepFunctions
 from offpeak.core.catalogue import Catalogue, parse_catalogue
@@ -266,6 +266,12 @@ class Aws:
         with self._lock:
             client = self._session.client("secretsmanager", config=_config(read_seconds=10))
         return ManagedSecrets(client, self._setting("OFFPEAK_SIGNING_SECRET"))
+
+    @cached_property
+    def key_hashes(self) -> ManagedKeyHashes:
+        with self._lock:
+            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
+        return ManagedKeyHashes(client, self._setting("OFFPEAK_KEY_PEPPER"))
 
     @cached_property
     def destinations(self) -> HttpDestinations:

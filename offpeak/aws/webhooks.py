@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from offpeak.aws.errors import translated
 from offpeak.aws.items import Item, from_item, to_item
 from offpeak.aws.table import Table
+from offpeak.core.account import hash_secret
 from offpeak.core.errors import NotFound
 from offpeak.core.ids import WEBHOOK
 from offpeak.core.webhook import CallbackSecret, Webhook, derive_secret
@@ -65,14 +66,32 @@ class ManagedSecrets:
     """The master secret lies in Secrets Manager, generated there at the deployment; it is read once a process."""
 
     def __init__(self, client: SecretsManagerClient, secret_id: str) -> None:
-        self._client = client
-        self._secret_id = secret_id
+        self._secret = _Secret(client, secret_id, "master secret")
 
     def webhook_secret(self, owner: str, generation: int) -> str:
-        return derive_secret(self._master, owner, generation)
+        return derive_secret(self._secret.value, owner, generation)
+
+
+class ManagedKeyHashes:
+    """The pepper lies there too, by itself: who looks keys up must not be able to sign."""
+
+    def __init__(self, client: SecretsManagerClient, secret_id: str) -> None:
+        self._secret = _Secret(client, secret_id, f"pepper of API keys {secret_id}")
+
+    def hash_key(self, secret: str) -> str:
+        return hash_secret(secret, self._secret.value)
+
+
+class _Secret:
+    """One secret, read when it is first needed."""
+
+    def __init__(self, client: SecretsManagerClient, secret_id: str, what: str) -> None:
+        self._client = client
+        self._secret_id = secret_id
+        self._what = what
 
     @cached_property
-    def _master(self) -> bytes:
-        with translated("master secret"):
+    def value(self) -> bytes:
+        with translated(self._what):
             answer = self._client.get_secret_value(SecretId=self._secret_id)
         return answer["SecretString"].encode()

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from offpeak.aws.connect import Aws
 from offpeak.cli.errors import CliError, UsageError
-from offpeak.core.account import Account
+from offpeak.core.account import KEY_PEPPER, Account
 from offpeak.core.errors import OffpeakError
 from offpeak.steps.create_key import find_account
 
@@ -25,7 +25,8 @@ def deployment(stage: str, *tables: str) -> Iterator[Aws]:
     """The ports on these tables; what goes wrong there as a sentence."""
     names = {f"OFFPEAK_TABLE_{table.upper()}": f"offpeak-{stage}-{table}" for table in tables}
     try:
-        yield Aws({"OFFPEAK_STAGE": stage, **names})
+        pepper = f"offpeak-{stage}-{KEY_PEPPER}"
+        yield Aws({"OFFPEAK_STAGE": stage, "OFFPEAK_KEY_PEPPER": pepper, **names})
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "ResourceNotFoundException":

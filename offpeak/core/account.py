@@ -1,8 +1,16 @@
-"""Accounts, their limits, and their API keys. Keys are known by their hash only."""
+"""Accounts, their limits, and their API keys.
+
+    good ──── revoked, or its time is over ────► refused
+      └─ rotated: a new key with the same rights is good, and this one for as long as both shall be
+
+Keys are known by their hash only: HMAC-SHA256 under the deployment's pepper, which no table holds. So whoever reads the
+table has nothing to try keys against, and whoever writes to it can make none.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -71,10 +79,24 @@ class Account:
         return region is None or self.regions is None or region in self.regions
 
 
+class Scope(StrEnum):
+    """What a key may do; each may what those before it may. `read` looks, `submit` makes and ends work, `admin` says
+    where events go and sees the secrets that sign them."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    ADMIN = "admin"
+
+    def covers(self, needed: Scope) -> bool:
+        order = list(Scope)
+        return order.index(self) >= order.index(needed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key as we keep it: SHA-256 of the secret (192 random bits need no salt or stretching), and its last four
-    characters so that a person can tell keys apart."""
+    """A key as we keep it: its hash (192 random bits need no salt or stretching), and its last four characters so that
+    a person can tell keys apart. `expires_at` is the first second in which it is refused. Keys from before there were
+    scopes may do everything."""
 
     hash: str
     id: str
@@ -83,10 +105,48 @@ class ApiKey:
     last4: str
     created_at: int
     revoked_at: int | None = None
+    expires_at: int | None = None
+    scope: Scope = Scope.ADMIN
     version: int = 0
+
+    def is_good(self, now: float) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    @property
+    def is_peppered(self) -> bool:
+        """Keys from before the pepper aren't; they are honoured until they are rotated."""
+        return self.hash.startswith(_PEPPERED)
 
     def revoked(self, now: int) -> ApiKey:
         return self if self.revoked_at is not None else replace(self, revoked_at=now)
+
+    def rotated(self, overlap_seconds: int, now: int) -> ApiKey:
+        """Good for as long as its successor needs to be handed out, and never longer than it was to be anyway."""
+        if overlap_seconds == 0:
+            return self.revoked(now)
+        end = now + overlap_seconds
+        return replace(
+            self, expires_at=end if self.expires_at is None else min(self.expires_at, end)
+        )
+
+    @property
+    def lifetime_seconds(self) -> int | None:
+        """How long it was made for."""
+        return None if self.expires_at is None else self.expires_at - self.created_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is calling, by which key, and what that may do."""
+
+    account: Account
+    key_id: str
+    scope: Scope
+
+
+KEY_PEPPER = "key-pepper"
+"""How a deployment calls the secret that its keys are hashed with."""
+_PEPPERED = "v2-"
 
 
 def new_secret() -> str:
@@ -94,5 +154,10 @@ def new_secret() -> str:
     return KEY_PREFIX + secrets.token_hex(24)
 
 
-def hash_secret(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+def hash_secret(secret: str, pepper: bytes) -> str:
+    return _PEPPERED + hmac.digest(pepper, secret.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+def hash_without_pepper(secret: str) -> str:
+    """What keys of a deployment from before its pepper are kept under."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

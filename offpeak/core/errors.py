@@ -3,7 +3,8 @@
 OffpeakError
 ├── InvalidRequest       the caller's request is wrong; repeating it won't help
 │   └── TooLarge         … because something in it is over a limit
-├── Unauthenticated      no key, an unknown key, a revoked key
+├── Unauthenticated      no key, an unknown key, one that was revoked or is past its end
+├── Forbidden            a good key whose scope doesn't reach so far
 ├── NotFound             no such thing in this account (a foreign thing is "not found", too)
 ├── StateConflict        legal request, wrong moment: the thing has moved on, or ended
 ├── QuotaExceeded        an account's limit is reached; waiting or asking for more helps
@@ -37,6 +38,10 @@ class TooLarge(InvalidRequest):
 
 class Unauthenticated(OffpeakError):
     code_default = "invalid_api_key"
+
+
+class Forbidden(OffpeakError):
+    code_default = "missing_scope"
 
 
 class NotFound(OffpeakError):

@@ -8,6 +8,8 @@ from offpeak.aws.accounts import DynamoAccounts
 from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
 from offpeak.aws.table import Table
+from offpeak.aws.webhooks import ManagedKeyHashes
+from offpeak.core.account import KEY_PEPPER
 from offpeak.local.deploy import session_of
 from offpeak.steps.create_key import CreatedKey, create_key
 
@@ -16,11 +18,13 @@ KEY_NAME = "local"
 
 class Keys:
     def __init__(self, environment: Mapping[str, str], stage: str) -> None:
-        client = session_of(environment).client(
-            "dynamodb", endpoint_url=environment["AWS_ENDPOINT_URL"]
-        )
+        session, url = session_of(environment), environment["AWS_ENDPOINT_URL"]
+        client = session.client("dynamodb", endpoint_url=url)
         self._accounts = DynamoAccounts(Table(client, f"offpeak-{stage}-accounts"))
         self._changes = DynamoChanges(client, lambda name: f"offpeak-{stage}-{name}")
+        self._key_hashes = ManagedKeyHashes(
+            session.client("secretsmanager", endpoint_url=url), f"offpeak-{stage}-{KEY_PEPPER}"
+        )
 
     def create(self, account: str) -> CreatedKey:
         """A key of the account of this name, which is made if it isn't there."""
@@ -31,4 +35,5 @@ class Keys:
             clock=SystemClock(),
             accounts=self._accounts,
             changes=self._changes,
+            key_hashes=self._key_hashes,
         )

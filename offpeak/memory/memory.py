@@ -47,6 +47,7 @@ from offpeak.memory.webhooks import (
     MemoryCallbacks,
     MemoryDeliveries,
     MemoryDestinations,
+    MemoryKeyHashes,
     MemorySecrets,
     MemoryWebhooks,
 )
@@ -101,6 +102,7 @@ class Memory:
         self.group_checks = MemoryGroupChecks(lock)
         self.webhooks = MemoryWebhooks(tables)
         self.secrets = MemorySecrets()
+        self.key_hashes = MemoryKeyHashes()
         self.deliveries = MemoryDeliveries(tables)
         self.callbacks = MemoryCallbacks(lock)
         self.destinations = MemoryDestinations(lock)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import RLock
 
+from offpeak.core.account import hash_secret
 from offpeak.core.delivery import AttemptAsk, Delivery
 from offpeak.core.destination import Reach, check_addresses, parse_destination
 from offpeak.core.errors import InvalidRequest, NotFound, OffpeakError
@@ -14,6 +15,7 @@ from offpeak.core.webhook import CallbackSecret, Webhook, derive_secret
 from offpeak.memory.rows import Tables, page_of
 
 MASTER_SECRET = b"only in memory, where nothing is secret"
+PEPPER = b"and nothing needs pepper"
 PUBLIC_ADDRESS = "93.184.215.14"
 
 
@@ -39,15 +41,21 @@ class MemorySecrets:
         return derive_secret(MASTER_SECRET, owner, generation)
 
 
+class MemoryKeyHashes:
+    def hash_key(self, secret: str) -> str:
+        return hash_secret(secret, PEPPER)
+
+
 class MemoryDeliveries:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def get(self, account_id: str, destination_id: str, delivery_id: str) -> Delivery:
-        found = self._tables.find(Delivery, destination_id, delivery_id)
-        if found.account_id != account_id:
-            raise NotFound(f"There is no delivery {delivery_id}.")
-        return found
+        asked = (account_id, destination_id, delivery_id)
+        for found in self._tables.select(Delivery, lambda d: d.id == delivery_id):
+            if (found.account_id, found.destination_id, found.id) == asked:
+                return found
+        raise NotFound(f"There is no delivery {delivery_id}.")
 
     def list(
         self, account_id: str, destination_id: str, *, limit: int, after: str | None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offpeak.core.account import Account, ApiKey, hash_secret, new_secret
+from offpeak.core.account import Account, ApiKey, Scope, new_secret
 from offpeak.core.errors import InvalidRequest, NotFound
 from offpeak.core.ids import ACCOUNT, KEY, new_id
-from offpeak.core.ports import Accounts, Add, Changes, Clock
+from offpeak.core.ports import Accounts, Add, Changes, Clock, KeyHashes
 
 NAME_CHARACTERS_MAX = 64
+LIFETIME_SECONDS_MAX = 10 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,37 +25,57 @@ def create_key(
     name: str,
     *,
     make_account: bool,
+    scope: Scope = Scope.ADMIN,
+    expires_after: int | None = None,
     clock: Clock,
     accounts: Accounts,
     changes: Changes,
+    key_hashes: KeyHashes,
 ) -> CreatedKey:
-    """A new key called `name` for the account of this name or id, made first if it isn't there and `make_account`.
+    """A new key called `name` for the account of this name or id, made first if it isn't there and `make_account`. It
+    is good for `expires_after` seconds; None is until it is revoked.
 
     Raises NotFound for an unknown account, InvalidRequest for a name that several accounts bear or that is too long.
     """
     _check_name(account, "account")
     _check_name(name, "name")
+    if expires_after is not None and not 0 < expires_after <= LIFETIME_SECONDS_MAX:
+        raise InvalidRequest("A key is good for a second to ten years.", param="expires")
     now = clock.now()
     owner = find_account(account, accounts)
     if owner is None and not make_account:
         raise NotFound(
             f"There is no account {account!r}.", param="account", code="account_not_found"
         )
-    secret = new_secret()
     new_owner = Account(id=new_id(ACCOUNT, now), name=account, created_at=int(now))
+    made, secret = make_key(
+        (owner or new_owner).id, name, scope=scope, expires_after=expires_after, now=now,
+        key_hashes=key_hashes,
+    )  # fmt: skip
+    if owner is None:
+        changes.commit(Add(new_owner), Add(made))
+    else:
+        changes.commit(Add(made))
+    return CreatedKey(account=owner or new_owner, key=made, secret=secret)
+
+
+def make_key(
+    account_id: str, name: str, *, scope: Scope, expires_after: int | None, now: float,
+    key_hashes: KeyHashes,
+) -> tuple[ApiKey, str]:  # fmt: skip
+    """A new key, which no table has yet, and its secret."""
+    secret = new_secret()
     key = ApiKey(
-        hash=hash_secret(secret),
+        hash=key_hashes.hash_key(secret),
         id=new_id(KEY, now),
-        account_id=(owner or new_owner).id,
+        account_id=account_id,
         name=name,
         last4=secret[-4:],
         created_at=int(now),
+        expires_at=None if expires_after is None else int(now) + expires_after,
+        scope=scope,
     )
-    if owner is None:
-        changes.commit(Add(new_owner), Add(key))
-    else:
-        changes.commit(Add(key))
-    return CreatedKey(account=owner or new_owner, key=key, secret=secret)
+    return key, secret
 
 
 def find_account(name_or_id: str, accounts: Accounts) -> Account | None:

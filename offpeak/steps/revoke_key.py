@@ -12,7 +12,7 @@ TRIES_MAX = 5
 def revoke_key(key_id: str, *, clock: Clock, accounts: Accounts, changes: Changes) -> ApiKey:
     """The key of this id, revoked now, or when it was revoked before. Raises NotFound for an unknown id."""
     for tries_left in reversed(range(TRIES_MAX)):
-        key = _find_key(key_id, accounts)
+        key = find_key(key_id, accounts)
         if key.revoked_at is not None:
             return key
         revoked = key.revoked(int(clock.now()))
@@ -26,7 +26,8 @@ def revoke_key(key_id: str, *, clock: Clock, accounts: Accounts, changes: Change
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _find_key(key_id: str, accounts: Accounts) -> ApiKey:
+def find_key(key_id: str, accounts: Accounts) -> ApiKey:
+    """The key of this id, as it is now. Raises NotFound."""
     keys = (key for account in accounts.list() for key in accounts.keys(account.id))
     for key in keys:
         if key.id == key_id:

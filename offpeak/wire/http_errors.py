@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing_extensions import TypedDict
 
 from offpeak.core.errors import (
+    Forbidden,
     InsufficientCredits,
     InvalidRequest,
     NotFound,
@@ -50,6 +51,7 @@ _BY_TYPE: Mapping[type[OffpeakError], HttpError] = {
     TooLarge: HttpError(413, "invalid_request_error"),
     InvalidRequest: HttpError(400, "invalid_request_error"),
     Unauthenticated: HttpError(401, "invalid_request_error"),
+    Forbidden: HttpError(403, "invalid_request_error"),
     NotFound: HttpError(404, "invalid_request_error"),
     StateConflict: HttpError(409, "invalid_request_error", _FINAL),
     QuotaExceeded: HttpError(429, "rate_limit_error", {"retry-after": "60"}),

@@ -207,6 +207,7 @@ class AwsWorld:
             "OFFPEAK_STAGE": f"contract-{name}",
             "OFFPEAK_CALLBACK_QUEUE_URL": self.callbacks_url,
             "OFFPEAK_SIGNING_SECRET": secret["ARN"],
+            "OFFPEAK_KEY_PEPPER": secret["ARN"],
             **{f"OFFPEAK_TABLE_{t.upper()}": self.table_name(t) for t in TABLES},
         }
         self.aws = Aws(self.environment)

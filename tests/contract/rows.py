@@ -49,7 +49,7 @@ def account(**fields: Any) -> Account:
 def api_key(account_id: str, **fields: Any) -> ApiKey:
     secret = new_secret()
     row = ApiKey(
-        hash=hash_secret(secret),
+        hash=hash_secret(secret, b"pepper"),
         id=fresh(KEY),
         account_id=account_id,
         name="ci",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from offpeak.core.account import hash_secret
 from offpeak.core.batch import TERMINAL, BatchStatus
 from offpeak.core.errors import NotFound
 from offpeak.core.file import File
@@ -25,7 +25,7 @@ def test_what_is_not_there_or_foreign_is_not_found(ports: Ports) -> None:
     ports.changes.commit(Add(file), Add(upload), Add(batch))
     for missing in (
         lambda: ports.accounts.get(mine),
-        lambda: ports.accounts.key(hash_secret("sk-offpeak-unknown")),
+        lambda: ports.accounts.key(ports.key_hashes.hash_key("sk-offpeak-unknown")),
         lambda: ports.files.get(mine, file.id),
         lambda: ports.files.upload(mine, upload.id),
         lambda: ports.batches.get(mine, batch.id),
@@ -34,6 +34,31 @@ def test_what_is_not_there_or_foreign_is_not_found(ports: Ports) -> None:
     ):
         with pytest.raises(NotFound):
             missing()
+
+
+def test_a_foreign_id_is_answered_in_the_words_for_a_made_up_one(ports: Ports) -> None:
+    mine, theirs = rows.fresh(ACCOUNT), rows.fresh(ACCOUNT)
+    file, upload, batch = rows.file(theirs), rows.upload(theirs), rows.batch(theirs)
+    request, group = rows.request(theirs), rows.group(theirs)
+    webhook, delivery = rows.webhook(theirs), rows.delivery(theirs)
+    ports.changes.commit(
+        Add(file), Add(upload), Add(batch), Add(request), Add(group), Add(webhook), Add(delivery)
+    )
+    looks: list[tuple[Callable[[str, str], object], str]] = [
+        (ports.files.get, file.id), (ports.files.upload, upload.id),
+        (ports.batches.get, batch.id), (ports.requests.get, request.id),
+        (ports.groups.get, group.id), (ports.webhooks.get, webhook.id),
+        (lambda account, one: ports.deliveries.get(account, delivery.destination_id, one), delivery.id),
+    ]  # fmt: skip
+    for look, foreign in looks:
+        assert look(theirs, foreign) is not None
+        nobodys = foreign[:-4] + ("0000" if foreign[-4:] != "0000" else "1111")
+        said = []
+        for one in (foreign, nobodys):
+            with pytest.raises(NotFound) as caught:
+                look(mine, one)
+            said.append(caught.value.message.replace(one, "ID"))
+        assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(

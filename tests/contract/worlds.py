@@ -28,6 +28,7 @@ from offpeak.core.ports import (
     GroupChecks,
     Groups,
     Idempotency,
+    KeyHashes,
     Ledger,
     Metrics,
     Multipart,
@@ -102,6 +103,8 @@ class Ports(Protocol):
     def webhooks(self) -> Webhooks: ...
     @property
     def secrets(self) -> Secrets: ...
+    @property
+    def key_hashes(self) -> KeyHashes: ...
     @property
     def deliveries(self) -> Deliveries: ...
     @property

@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from offpeak.aws.connect import Aws
+from offpeak.core.account import KEY_PEPPER
 from offpeak.core.errors import StateConflict
 from offpeak.core.ports import Save
 from offpeak.local.cloud import LocalCloud
@@ -31,16 +32,17 @@ def connect(cloud: LocalCloud) -> Aws:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cloud.environment.items():
             patch.setenv(name, value)
-        aws = Aws({**names, "OFFPEAK_BUCKET": cloud.bucket})
+        pepper = f"offpeak-{STAGE}-{KEY_PEPPER}"
+        aws = Aws({**names, "OFFPEAK_BUCKET": cloud.bucket, "OFFPEAK_KEY_PEPPER": pepper})
         _ = aws.changes, aws.accounts, aws.files, aws.batches, aws.runs, aws.shards, aws.reader
-        _ = aws.webhooks, aws.deliveries, aws.ledger
+        _ = aws.webhooks, aws.deliveries, aws.ledger, aws.key_hashes
     return aws
 
 
 def make_caller(cloud: LocalCloud, aws: Aws, name: str) -> Caller:
     made = create_key(
         name, "test", make_account=True,
-        clock=aws.clock, accounts=aws.accounts, changes=aws.changes,
+        clock=aws.clock, accounts=aws.accounts, changes=aws.changes, key_hashes=aws.key_hashes,
     )  # fmt: skip
     return Caller(
         base_url=cloud.base_url,

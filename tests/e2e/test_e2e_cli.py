@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from offpeak.aws.connect import Aws
-from offpeak.core.account import hash_secret
 from offpeak.local.cloud import LocalCloud
 from tests.e2e.caller import Caller
 from tests.e2e.command import offpeak
@@ -167,7 +166,7 @@ def test_a_key_is_made_shown_once_and_listed_by_its_end(
     made = keys("create", "--account", account, "--new-account", "--name", "notebook")
     assert made.returncode == 0, made.stderr
     secret = made.stdout.strip()
-    stored = aws.accounts.key(hash_secret(secret))
+    stored = aws.accounts.key(aws.key_hashes.hash_key(secret))
     listed = keys("list", "--account", account).stdout.split("\t")
     assert listed[:4] == [stored.id, account, "notebook", f"…{secret[-4:]}"]
     assert secret not in keys("list").stdout
@@ -178,7 +177,7 @@ def test_a_key_is_made_shown_once_and_listed_by_its_end(
     )  # fmt: skip
     assert models.returncode == 0, models.stderr
     assert keys("revoke", stored.id).returncode == 0
-    assert aws.accounts.key(hash_secret(secret)).revoked_at is not None
+    assert aws.accounts.key(aws.key_hashes.hash_key(secret)).revoked_at is not None
     assert "There is no key" in keys("revoke", "key_0").stderr
 
 

@@ -73,7 +73,7 @@ def rows(stage: Synthesised) -> list[Row]:
         Row("Lambda", f"{invocations:,.0f} calls by the clock, {gb_seconds:,.0f} GB-s", running),
         Row("SQS", f"{queues} queues, {POLLS_A_MINUTE} polls a minute each", polling),
         Row("DynamoDB", f"{reads:,.0f} looks into indexes by the clock", reads * DYNAMODB_READ),
-        Row("Secrets Manager", f"{secrets} secret", secrets * SECRET),
+        Row("Secrets Manager", f"{secrets} secrets", secrets * SECRET),
         Row("CloudWatch alarms", f"{alarm_metrics} alarm metrics", alarm_metrics * ALARM_METRIC),
         Row("CloudWatch dashboard", "1", DASHBOARD),
         Row("CloudWatch metrics", f"{metrics} of pools, one call a minute", measuring),

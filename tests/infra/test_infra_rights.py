@@ -86,6 +86,7 @@ NEEDS = {
     "deliveries": lambda a: "deliveries" in a.reads,
     "callbacks": lambda a: a.asks_callbacks,
     "secrets": lambda a: a.signs,
+    "key_hashes": lambda a: a.knows_keys,
     "destinations": lambda a: a.calls_out,
     "tokenizers": lambda a: a.counts_tokens and "tokenizers/" in a.reads_objects,
 }
@@ -264,14 +265,20 @@ def test_who_completes_a_multipart_upload_may_look_at_what_came_of_it(folder: st
         assert LARGE_OBJECTS[folder] in ACCESS[folder].reads_objects
 
 
-def test_only_who_signs_reads_the_secret_and_nothing_else_of_secrets_manager(
-    prod: Synthesised,
+@pytest.mark.parametrize(
+    ("secret", "readers"),
+    [("SigningSecret", {"Api", "LifecycleDeliverCallbacks"}), ("KeyPepper", {"Api", "Door"})],
+)
+def test_who_signs_reads_what_signs_who_knows_keys_their_pepper_and_nobody_more(
+    prod: Synthesised, secret: str, readers: set[str]
 ) -> None:
     reading = [s for s in _statements(prod) if any("secretsmanager" in a for a in s.actions)]
     assert {s.actions for s in reading} == {("secretsmanager:GetSecretValue",)}
-    assert {s.policy.partition("FunctionRole")[0].partition("Role")[0] for s in reading} == {
-        "Api", "LifecycleDeliverCallbacks",
-    }  # fmt: skip
+    assert {
+        s.policy.partition("FunctionRole")[0].partition("Role")[0].partition("Task")[0]
+        for s in reading
+        if secret in s.resource
+    } == readers
 
 
 def test_the_local_cloud_alone_sends_to_itself(

@@ -173,11 +173,13 @@ def test_only_tls_reaches_the_buckets_except_on_the_emulator(
     assert not local.templates["storage"].find_resources("AWS::S3::BucketPolicy")
 
 
-def test_what_signs_webhooks_is_generated_and_kept_with_the_data(
+def test_what_signs_webhooks_and_the_pepper_are_generated_and_kept_with_the_data(
     prod: Synthesised, local: Synthesised
 ) -> None:
     for stage, fate in ((prod, "Retain"), (local, "Delete")):
-        [secret] = stage.templates["storage"].find_resources("AWS::SecretsManager::Secret").values()
-        assert secret["DeletionPolicy"] == fate
-        assert secret["Properties"]["GenerateSecretString"]["PasswordLength"] == 64
-        assert "SecretString" not in secret["Properties"]
+        secrets = stage.templates["storage"].find_resources("AWS::SecretsManager::Secret")
+        assert len(secrets) == 2
+        for secret in secrets.values():
+            assert secret["DeletionPolicy"] == fate
+            assert secret["Properties"]["GenerateSecretString"]["PasswordLength"] == 64
+            assert "SecretString" not in secret["Properties"]

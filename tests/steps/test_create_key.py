@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
-from offpeak.core.account import KEY_PREFIX, hash_secret
+from offpeak.core.account import KEY_PREFIX, Scope
 from offpeak.core.errors import InvalidRequest, NotFound
 from offpeak.core.ports import Add
 from offpeak.memory.memory import Memory
@@ -14,11 +15,12 @@ from offpeak.steps.create_key import CreatedKey, create_key
 
 
 def make(
-    memory: Memory, account: str, name: str = "api", *, make_account: bool = True
+    memory: Memory, account: str, name: str = "api", *, make_account: bool = True, **more: Any
 ) -> CreatedKey:
     return create_key(
         account, name, make_account=make_account,
         clock=memory.clock, accounts=memory.accounts, changes=memory.changes,
+        key_hashes=memory.key_hashes, **more,
     )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def test_an_account_may_be_named_by_its_id() -> None:
 def test_the_stored_key_opens_by_its_secret_and_does_not_hold_it() -> None:
     memory = Memory()
     made = make(memory, "research")
-    stored = memory.accounts.key(hash_secret(made.secret))
+    stored = memory.accounts.key(memory.key_hashes.hash_key(made.secret))
     assert made.secret.startswith(KEY_PREFIX)
     assert stored.id == made.key.id
     assert made.secret not in str(dataclasses.asdict(stored))
@@ -72,3 +74,16 @@ def test_a_name_that_two_accounts_bear_is_refused_with_their_ids() -> None:
 def test_a_name_nobody_can_read_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="printable"):
         make(Memory(), name)
+
+
+def test_a_key_is_made_with_its_scope_and_its_end() -> None:
+    memory = Memory()
+    key = make(memory, "research", scope=Scope.READ, expires_after=60).key
+    assert (key.scope, key.expires_at) == (Scope.READ, key.created_at + 60)
+    assert make(memory, "research").key.expires_at is None
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 11 * 366 * 86_400])
+def test_a_life_that_is_none_is_refused(seconds: int) -> None:
+    with pytest.raises(InvalidRequest, match="ten years"):
+        make(Memory(), "research", expires_after=seconds)

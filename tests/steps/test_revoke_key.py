@@ -25,6 +25,7 @@ def key(memory: Memory) -> ApiKey:
     return create_key(
         "research", "api", make_account=True,
         clock=memory.clock, accounts=memory.accounts, changes=memory.changes,
+        key_hashes=memory.key_hashes,
     ).key  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def test_other_keys_of_the_account_go_on_working(memory: Memory, key: ApiKey) ->
     other = create_key(
         "research", "second", make_account=False,
         clock=memory.clock, accounts=memory.accounts, changes=memory.changes,
+        key_hashes=memory.key_hashes,
     ).key  # fmt: skip
     revoke(memory, key.id)
     assert memory.accounts.key(other.hash).revoked_at is None

@@ -14,6 +14,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.exxa.requests import RequestRoutes, render_result
 from lambdas.api.ports import Ports
+from offpeak.core.account import Scope
 from offpeak.core.errors import NotFound
 from offpeak.core.group import Group
 from offpeak.core.ids import GROUP, REQUEST
@@ -44,12 +45,12 @@ class GroupRoutes:
         return (
             Route(
                 "POST", "/v1/batches/<batch_id>/requests", self.extend,
-                summary="Put more requests into a batch of requests.", takes=ExtendGroupBody,
+                scope=Scope.SUBMIT, summary="Put more requests into a batch of requests.", takes=ExtendGroupBody,
                 gives=GroupObject, **exxa,
             ),
             Route(
                 "GET", "/v1/batches/<batch_id>/status", self.status,
-                summary="Show the status of a batch of requests, or of a request.",
+                scope=Scope.READ, summary="Show the status of a batch of requests, or of a request.",
                 gives=GroupStatusObject | RequestStatusObject, **exxa,
             ),
         )  # fmt: skip

@@ -11,6 +11,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response, redirect
 from lambdas.api.ports import Ports
 from lambdas.api.send_request import RequestSender
+from offpeak.core.account import Scope
 from offpeak.core.request import Request
 from offpeak.steps.cancel_request import cancel_request
 from offpeak.steps.create_request import NewRequest
@@ -33,25 +34,25 @@ class RequestRoutes:
         exxa: Any = {"accents": ("EXXA",)}
         return (
             Route(
-                "POST", "/v1/requests", self.create, summary="Send a request by itself.",
+                "POST", "/v1/requests", self.create, scope=Scope.SUBMIT, summary="Send a request by itself.",
                 takes=CreateRequestBody, gives=RequestObject, status=201, reserves=True, **exxa,
             ),
             Route(
                 "GET", "/v1/requests/<request_id>", self.show,
-                summary="Show a request as it is now.", gives=RequestObject, **exxa,
+                scope=Scope.READ, summary="Show a request as it is now.", gives=RequestObject, **exxa,
             ),
             Route(
                 "GET", "/v1/requests/<request_id>/status", self.status,
-                summary="Show a request's status and its batch.", gives=RequestStatusObject, **exxa,
+                scope=Scope.READ, summary="Show a request's status and its batch.", gives=RequestStatusObject, **exxa,
             ),
             Route(
                 "GET", "/v1/requests/<request_id>/results", self.results,
-                summary="Read a request's result, once it has ended.", gives=ResultObject,
+                scope=Scope.READ, summary="Read a request's result, once it has ended.", gives=ResultObject,
                 redirects=True, **exxa,
             ),
             Route(
                 "POST", "/v1/requests/<request_id>/cancel", self.cancel,
-                summary="Cancel a request, also while it runs.", gives=RequestObject, **exxa,
+                scope=Scope.SUBMIT, summary="Cancel a request, also while it runs.", gives=RequestObject, **exxa,
             ),
         )  # fmt: skip
 

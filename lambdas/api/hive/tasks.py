@@ -11,6 +11,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
 from lambdas.api.send_request import RequestSender
+from offpeak.core.account import Scope
 from offpeak.core.errors import NotFound
 from offpeak.core.request import Request
 from offpeak.steps.choose_model import choose_model
@@ -47,16 +48,16 @@ class TaskRoutes:
         return (
             Route(
                 "POST", f"{prefix}/async", self.create,
-                summary="Send a text to a model; the result is sent to `callback_url`.",
+                scope=Scope.SUBMIT, summary="Send a text to a model; the result is sent to `callback_url`.",
                 takes=TaskBody, gives=TaskReceived, reserves=True, **hive,
             ),
             Route(
-                "GET", f"{prefix}/<task_id>", self.show, summary="Show a task as it is now.",
+                "GET", f"{prefix}/<task_id>", self.show, scope=Scope.READ, summary="Show a task as it is now.",
                 gives=TaskObject, **hive,
             ),
             Route(
                 "POST", f"{prefix}/<task_id>/callback", self.repeat,
-                summary="Send the callback of a task that has ended again.", gives=CallbackAsked,
+                scope=Scope.SUBMIT, summary="Send the callback of a task that has ended again.", gives=CallbackAsked,
                 **hive,
             ),
         )  # fmt: skip

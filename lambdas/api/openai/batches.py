@@ -12,6 +12,7 @@ from lambdas.api.exxa.groups import JSON_LINES, GroupRoutes
 from lambdas.api.exxa.requests import JSON
 from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
+from offpeak.core.account import Scope
 from offpeak.core.batch import Batch
 from offpeak.core.schedule import Schedule
 from offpeak.steps.cancel_batch import cancel_batch
@@ -47,6 +48,7 @@ class BatchRoutes:
                 "POST",
                 "/v1/batches",
                 self.create,
+                scope=Scope.SUBMIT,
                 summary="Create a batch of an uploaded file; or, naming `requests_ids`, of requests.",
                 takes=CreateBatchBody | CreateGroupBody,
                 gives=BatchObject | GroupObject,
@@ -57,6 +59,7 @@ class BatchRoutes:
                 "GET",
                 "/v1/batches",
                 self.list,
+                scope=Scope.READ,
                 summary="List the account's batches, newest first.",
                 query=BatchesQuery,
                 gives=BatchList,
@@ -65,6 +68,7 @@ class BatchRoutes:
                 "GET",
                 "/v1/batches/<batch_id>",
                 self.show,
+                scope=Scope.READ,
                 summary="Show a batch as it is now.",
                 gives=BatchObject | GroupObject | RequestObject,
                 accents=("OpenAI", "EXXA"),
@@ -73,6 +77,7 @@ class BatchRoutes:
                 "POST",
                 "/v1/batches/<batch_id>/cancel",
                 self.cancel,
+                scope=Scope.SUBMIT,
                 summary="Cancel a batch; what was done is kept.",
                 gives=BatchObject | GroupObject | RequestObject,
                 accents=("OpenAI", "EXXA"),
@@ -81,6 +86,7 @@ class BatchRoutes:
                 "GET",
                 "/v1/batches/<batch_id>/results",
                 self.results,
+                scope=Scope.READ,
                 summary="Read a batch's finished lines, also while it runs; or results of requests.",
                 query=ResultsQuery,
                 gives={JSON: ResultObject, JSON_LINES: str},

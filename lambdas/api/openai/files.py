@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
 from lambdas.api.stored_files import PAGE_FILES_MAX, drop_file, redirect_to_content
+from offpeak.core.account import Scope
 from offpeak.core.errors import InvalidRequest
 from offpeak.core.file import FileStatus
 from offpeak.steps.begin_file import begin_file
@@ -52,6 +53,7 @@ class FileRoutes:
                 "POST",
                 "/v1/files",
                 self.create,
+                scope=Scope.SUBMIT,
                 summary="Upload a file in a form; or, with a JSON body, get URLs to put a large one at.",
                 takes={"multipart/form-data": FileForm, "application/json": BeginFileBody},
                 gives=PendingFileObject | FileObject,
@@ -61,17 +63,24 @@ class FileRoutes:
                 "GET",
                 "/v1/files",
                 self.list,
+                scope=Scope.READ,
                 summary="List the account's files.",
                 query=FilesQuery,
                 gives=FileList,
             ),
             Route(
-                "GET", "/v1/files/<file_id>", self.show, summary="Show a file.", gives=FileObject
+                "GET",
+                "/v1/files/<file_id>",
+                self.show,
+                scope=Scope.READ,
+                summary="Show a file.",
+                gives=FileObject,
             ),
             Route(
                 "DELETE",
                 "/v1/files/<file_id>",
                 self.delete,
+                scope=Scope.SUBMIT,
                 summary="Delete a file.",
                 gives=DeletedFileObject,
             ),
@@ -79,6 +88,7 @@ class FileRoutes:
                 "GET",
                 "/v1/files/<file_id>/content",
                 self.content,
+                scope=Scope.READ,
                 summary="Download a file: a redirect to a URL that is good for an hour.",
                 query=ContentQuery,
                 status=302,
@@ -88,6 +98,7 @@ class FileRoutes:
                 "POST",
                 "/v1/files/<file_id>/complete",
                 self.complete,
+                scope=Scope.SUBMIT,
                 summary="Complete a file whose parts were put at their URLs.",
                 takes=CompleteFileBody,
                 gives=FileObject,

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
+from offpeak.core.account import Scope
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import NotFound
 from offpeak.wire.openai.answers import ModelList, ModelObject
@@ -24,6 +25,7 @@ class ModelRoutes:
                 "GET",
                 "/v1/models",
                 self.list,
+                scope=Scope.READ,
                 summary="List the models, those that are deployed first.",
                 gives=ModelList,
             ),
@@ -31,6 +33,7 @@ class ModelRoutes:
                 "GET",
                 "/v1/models/<name>",
                 self.show,
+                scope=Scope.READ,
                 summary="Show a model, by its id or an alias.",
                 gives=ModelObject,
             ),
@@ -39,6 +42,7 @@ class ModelRoutes:
                 "GET",
                 "/v1/models/<owner>/<name>",
                 self.show,
+                scope=Scope.READ,
                 summary="Show a model whose id has a slash in it.",
                 gives=ModelObject,
             ),

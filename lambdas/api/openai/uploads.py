@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import Call, Route, json_response
 from lambdas.api.openai.files import only_file, seconds
 from lambdas.api.ports import Ports
+from offpeak.core.account import Scope
 from offpeak.steps.add_part import add_part
 from offpeak.steps.cancel_upload import cancel_upload
 from offpeak.steps.complete_upload import complete_upload
@@ -34,6 +35,7 @@ class UploadRoutes:
                 "POST",
                 "/v1/uploads",
                 self.create,
+                scope=Scope.SUBMIT,
                 summary="Begin an upload: a file to come, in parts.",
                 takes=CreateUploadBody,
                 gives=UploadObject,
@@ -43,6 +45,7 @@ class UploadRoutes:
                 "POST",
                 "/v1/uploads/<upload_id>/parts",
                 self.add_part,
+                scope=Scope.SUBMIT,
                 summary="Add a part to an upload.",
                 takes={"multipart/form-data": PartForm},
                 gives=PartObject,
@@ -52,6 +55,7 @@ class UploadRoutes:
                 "POST",
                 "/v1/uploads/<upload_id>/complete",
                 self.complete,
+                scope=Scope.SUBMIT,
                 summary="Complete an upload: its parts, in the order named, become a file.",
                 takes=CompleteUploadBody,
                 gives=UploadObject,
@@ -60,6 +64,7 @@ class UploadRoutes:
                 "POST",
                 "/v1/uploads/<upload_id>/cancel",
                 self.cancel,
+                scope=Scope.SUBMIT,
                 summary="Cancel an upload.",
                 gives=UploadObject,
             ),

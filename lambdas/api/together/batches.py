@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import TOGETHER, Call, Route, json_response
 from lambdas.api.ports import Ports
+from offpeak.core.account import Scope
 from offpeak.core.batch import Batch
 from offpeak.core.schedule import Schedule
 from offpeak.steps.cancel_batch import cancel_batch
@@ -34,19 +35,19 @@ class TogetherBatchRoutes:
         return (
             Route(
                 "POST", BATCHES, self.create, accents=TOGETHER, reserves=True, takes=CreateJobBody,
-                gives=CreatedJob, summary="Create a batch of an uploaded file.",
+                gives=CreatedJob, scope=Scope.SUBMIT, summary="Create a batch of an uploaded file.",
             ),
             Route(
                 "GET", BATCHES, self.list, accents=TOGETHER, query=JobsQuery,
-                gives=list[TogetherJob], summary="List the account's batches, newest first.",
+                gives=list[TogetherJob], scope=Scope.READ, summary="List the account's batches, newest first.",
             ),
             Route(
                 "GET", f"{BATCHES}/<batch_id>", self.show, accents=TOGETHER, gives=TogetherJob,
-                summary="Show a batch as it is now.",
+                scope=Scope.READ, summary="Show a batch as it is now.",
             ),
             Route(
                 "POST", f"{BATCHES}/<batch_id>/cancel", self.cancel, accents=TOGETHER,
-                gives=TogetherJob, summary="Cancel a batch; what was done is kept.",
+                gives=TogetherJob, scope=Scope.SUBMIT, summary="Cancel a batch; what was done is kept.",
             ),
         )  # fmt: skip
 

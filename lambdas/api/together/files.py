@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from lambdas.api.call import TOGETHER, Call, Route, json_response, redirect
 from lambdas.api.ports import Ports
 from lambdas.api.stored_files import PAGE_FILES_MAX, drop_file, redirect_to_content
+from offpeak.core.account import Scope
 from offpeak.core.errors import InvalidRequest, NotFound, StateConflict
 from offpeak.core.file import File, FileStatus
 from offpeak.steps.begin_file import begin_file
@@ -55,40 +56,40 @@ class TogetherFileRoutes:
             Route(
                 "POST", FILES, self.begin, accents=TOGETHER, reserves=True, status=302, gives=None,
                 takes={"multipart/form-data": UploadFields, URLENCODED: UploadFields},
-                summary="Begin a file: a redirect to the URL that its bytes are PUT at.",
+                scope=Scope.SUBMIT, summary="Begin a file: a redirect to the URL that its bytes are PUT at.",
             ),
             Route(
                 "POST", f"{one}/preprocess", self.preprocess, accents=TOGETHER, gives=TogetherFile,
-                summary="Complete a file whose bytes were PUT.",
+                scope=Scope.SUBMIT, summary="Complete a file whose bytes were PUT.",
             ),
             Route(
                 "POST", f"{FILES}/multipart/initiate", self.initiate, accents=TOGETHER,
                 reserves=True, takes=InitiateMultipartBody, gives=MultipartUpload,
-                summary="Begin a large file, whose parts are PUT at URLs of their own.",
+                scope=Scope.SUBMIT, summary="Begin a large file, whose parts are PUT at URLs of their own.",
             ),
             Route(
                 "POST", f"{FILES}/multipart/complete", self.complete, accents=TOGETHER,
                 takes=CompleteMultipartBody, gives=CompletedMultipart,
-                summary="Complete a large file.",
+                scope=Scope.SUBMIT, summary="Complete a large file.",
             ),
             Route(
                 "POST", f"{FILES}/multipart/abort", self.abort, accents=TOGETHER,
-                takes=AbortMultipartBody, gives=AbortedMultipart, summary="Give up a large file.",
+                takes=AbortMultipartBody, gives=AbortedMultipart, scope=Scope.SUBMIT, summary="Give up a large file.",
             ),
             Route(
                 "GET", FILES, self.list, accents=TOGETHER, query=TogetherFilesQuery,
-                gives=TogetherFileList, summary="List the account's files, newest first.",
+                gives=TogetherFileList, scope=Scope.READ, summary="List the account's files, newest first.",
             ),
             Route(
-                "GET", one, self.show, accents=TOGETHER, gives=TogetherFile, summary="Show a file.",
+                "GET", one, self.show, accents=TOGETHER, gives=TogetherFile, scope=Scope.READ, summary="Show a file.",
             ),
             Route(
                 "DELETE", one, self.delete, accents=TOGETHER, gives=DeletedTogetherFile,
-                summary="Delete a file.",
+                scope=Scope.SUBMIT, summary="Delete a file.",
             ),
             Route(
                 "GET", f"{one}/content", self.content, accents=TOGETHER, status=302, gives=None,
-                summary="Download a file: a redirect to a URL that is good for an hour.",
+                scope=Scope.READ, summary="Download a file: a redirect to a URL that is good for an hour.",
             ),
         )  # fmt: skip
 

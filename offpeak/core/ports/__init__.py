@@ -63,7 +63,7 @@ from offpeak.core.ports.state import (
     Shards,
 )
 from offpeak.core.ports.tokenizers import TOKENIZER_BYTES_MAX, Tokenizers
-from offpeak.core.ports.webhooks import Secrets, Webhooks
+from offpeak.core.ports.webhooks import KeyHashes, Secrets, Webhooks
 
 __all__ = [
     "ANSWER_BYTES_MAX",
@@ -99,6 +99,7 @@ __all__ = [
     "Groups",
     "Idempotency",
     "InstanceCounts",
+    "KeyHashes",
     "Ledger",
     "Metrics",
     "Moved",

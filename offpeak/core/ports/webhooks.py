@@ -1,4 +1,4 @@
-"""Webhook endpoints, and the secrets that sign for them."""
+"""Webhook endpoints, and what is kept in Secrets Manager: what signs for them, and the pepper of API keys."""
 
 from __future__ import annotations
 
@@ -24,4 +24,10 @@ class Webhooks(Protocol):
 class Secrets(Protocol):
     def webhook_secret(self, owner: str, generation: int) -> str:
         """`whsec_…`: what this deployment signs with for this owner, a webhook endpoint or an account."""
+        ...
+
+
+class KeyHashes(Protocol):
+    def hash_key(self, secret: str) -> str:
+        """What an API key is kept under: its hash with this deployment's pepper."""
         ...

@@ -16,8 +16,11 @@ END = "<!-- end of routes -->"
 def routes_table() -> str:
     """A row for each route, in the order of their paths."""
     routes = sorted(routes_of(World()), key=lambda route: (route.rule, route.method))
-    rows = [f"| {_method(each)} | {_accents(each)} | {each.summary} |" for each in routes]
-    return "\n".join(["| route | accent | what it does |", "|---|---|---|", *rows])
+    rows = [
+        f"| {_method(each)} | {_accents(each)} | {each.scope or 'no key'} | {each.summary} |"
+        for each in routes
+    ]
+    return "\n".join(["| route | accent | scope | what it does |", "|---|---|---|---|", *rows])
 
 
 def _method(route: Route) -> str:

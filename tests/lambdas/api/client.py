@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from lambdas.api.app import build_app, routes_of
 from lambdas.api.openapi import describe
-from offpeak.core.account import Account, ApiKey, Limits, hash_secret
+from offpeak.core.account import Account, ApiKey, Limits
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.ports import Add
 from offpeak.memory.memory import Memory
@@ -70,11 +70,16 @@ class World(Memory):
 
     def add_account(self, name: str, limits: Limits | None = None) -> None:
         account = Account(id=f"acct_{name}", name=name, created_at=0, limits=limits or Limits())
+        self.changes.commit(Add(account))
+        self.add_key(name, account_id=account.id)
+
+    def add_key(self, name: str, **fields: Any) -> None:
+        """`sk-name`, of Alice's account unless another is given."""
         key = ApiKey(
-            hash=hash_secret(f"sk-{name}"), id=f"key_{name}", account_id=account.id, name="test",
-            last4="test", created_at=0,
+            hash=self.key_hashes.hash_key(f"sk-{name}"), id=f"key_{name}", account_id="acct_alice",
+            name="test", last4="test", created_at=0,
         )  # fmt: skip
-        self.changes.commit(Add(account), Add(key))
+        self.changes.commit(Add(replace(key, **fields)))
 
 
 @dataclass(frozen=True)

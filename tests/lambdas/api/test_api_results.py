@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambdas.api.openai.batches import RESULT_HEADERS
-from offpeak.core.account import Account, ApiKey, hash_secret
+from offpeak.core.account import Account, ApiKey
 from offpeak.core.batch import BatchStatus
 from offpeak.core.layout import work_prefix
 from offpeak.core.ports import Add, Save
@@ -28,7 +28,7 @@ class Running(Ward):
         super().__init__(lines=12)
         for name, account_id in (("owner", ACCOUNT), ("other", "acct_2")):
             key = ApiKey(
-                hash=hash_secret(f"sk-{name}"), id=f"key_{name}", account_id=account_id,
+                hash=self.key_hashes.hash_key(f"sk-{name}"), id=f"key_{name}", account_id=account_id,
                 name="test", last4="test", created_at=0,
             )  # fmt: skip
             self.changes.commit(Add(key))
