@@ -23,6 +23,7 @@ from containers.vllm.app import create_app
 from containers.vllm.settings import ContainerSettings, SettingsError
 from containers.vllm.tuning import tuned_arguments
 from offpeak.aws.connect import Aws
+from offpeak.aws.destinations import HttpDestinations
 from offpeak.core.catalogue import Model
 from offpeak.core.errors import OffpeakError
 from offpeak.worker.engine import Engine, EngineDead
@@ -76,6 +77,7 @@ async def serve(settings: ContainerSettings) -> int:
         images=Images(
             takes_images=model.modality == "vision", bucket=os.environ["OFFPEAK_BUCKET"],
             reader=aws.reader, reach=settings.reach,
+            destinations=HttpDestinations(settings.reach),
         ),
     )  # fmt: skip
     instance = Instance(
@@ -158,7 +160,8 @@ def build_engine(settings: ContainerSettings, model: Model) -> Engine:
         from offpeak.worker.engines.openai_server import OpenAIServerEngine  # noqa: PLC0415
 
         return OpenAIServerEngine(
-            settings.engine_url, model.id, server_model=settings.engine_model,
+            settings.engine_url, model.id,
+            HttpDestinations(settings.reach, allowed=settings.engine_allowed), server_model=settings.engine_model,
             api_key=settings.engine_api_key,
             completion_tokens_default=model.completion_tokens_default,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from offpeak.core.catalogue import Model
-from offpeak.core.destination import Reach
+from offpeak.core.destination import NOTHING_MORE, Allowed, Reach
 from offpeak.worker.settings import WorkerSettings
 
 EngineName = Literal["vllm", "openai_server", "echo"]
@@ -23,14 +23,16 @@ class SettingsError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSettings:
     """`engine_args` go over the catalogue's. `engine_model` is the name by which a server at `engine_url` knows the
-    model, when it is not the catalogue's id. `reach` is how far away images are fetched from. `hub_token_secret` is the
-    name or ARN of a secret in Secrets Manager: a token of the hub, for gated weights."""
+    model, when it is not the catalogue's id; `engine_allowed` are private hosts and networks that the URL may lead to.
+    `reach` is how far away images are fetched from. `hub_token_secret` is the name or ARN of a secret in Secrets
+    Manager: a token of the hub, for gated weights."""
 
     model: str
     engine: EngineName = "vllm"
     engine_url: str | None = None
     engine_api_key: str | None = field(default=None, repr=False)
     engine_model: str | None = None
+    engine_allowed: Allowed = NOTHING_MORE
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     model_path: str | None = None
     reach: Reach = Reach.PUBLIC
@@ -62,6 +64,7 @@ class ContainerSettings:
             engine_url=url,
             engine_api_key=environment.get("OFFPEAK_ENGINE_API_KEY") or None,
             engine_model=environment.get("OFFPEAK_ENGINE_MODEL") or None,
+            engine_allowed=_parse_allowed(environment),
             engine_args=_parse_object(environment, "OFFPEAK_ENGINE_ARGS"),
             model_path=environment.get("OFFPEAK_MODEL_PATH") or None,
             reach=Reach(reach),
@@ -77,6 +80,13 @@ class ContainerSettings:
         if self.model_path is not None:
             return self.model_path
         return str(mounted) if (mounted / "config.json").exists() else model.source
+
+
+def _parse_allowed(environment: Mapping[str, str]) -> Allowed:
+    try:
+        return Allowed.parse(environment.get("OFFPEAK_ENGINE_ALLOWED", ""))
+    except ValueError as error:
+        raise SettingsError(f"OFFPEAK_ENGINE_ALLOWED: {error}") from None
 
 
 def _parse_object(environment: Mapping[str, str], name: str) -> Mapping[str, Any]:

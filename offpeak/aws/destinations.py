@@ -1,4 +1,5 @@
-"""The way out to callers' URLs: resolve, check every address, connect to one of them, and never look the name up again.
+"""The way out to URLs that others wrote: resolve, check every address, connect to one of them, and never look the name
+up again. Callbacks and images go by it whole, an engine's connections go to the addresses that it gives.
 
 TLS still names and verifies the host, since urllib3 is only told where to connect. Nothing of the environment (proxies,
 `.netrc`) has a say. The whole exchange has one deadline: a receiver that dribbles is cut off by a watchdog that shuts
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from threading import Timer
@@ -23,14 +25,23 @@ from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from offpeak.core.destination import Destination, Reach, check_addresses, parse_destination
-from offpeak.core.errors import InvalidRequest, Unavailable
-from offpeak.core.ports import ANSWER_BYTES_MAX, Answer
+from offpeak.core.destination import (
+    NOTHING_MORE,
+    Allowed,
+    Destination,
+    Reach,
+    check_addresses,
+    parse_destination,
+)
+from offpeak.core.errors import InvalidRequest, TooLarge, Unavailable
+from offpeak.core.ports import ANSWER_BYTES_MAX, Answer, Fetched, Resolved
 
 CONNECT_SECONDS_MAX = 3.0
 EXCHANGE_SECONDS_MAX = 10.0
 ADDRESSES_TRIED_MAX = 3
 RETRY_AFTER_SECONDS_MAX = 86_400
+CHUNK_BYTES = 65_536
+_NOT_IN_TIME = "There was no answer in time."
 
 Resolve = Callable[[str, int], Sequence[str]]
 """The addresses of a name. Raises OSError when it has none."""
@@ -41,35 +52,67 @@ class HttpDestinations:
         self,
         reach: Reach,
         *,
+        allowed: Allowed = NOTHING_MORE,
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
         exchange_seconds_max: float = EXCHANGE_SECONDS_MAX,
     ) -> None:
         self._reach = reach
-        self._resolve = resolve or look_up
+        self._allowed = allowed
+        self._look_up = resolve or look_up
         self._tls = tls or ssl.create_default_context()
         self._seconds = exchange_seconds_max
         # Name servers answer when they please. A look-up that isn't waited for any more ends by itself.
         self._resolvers = ThreadPoolExecutor(32, thread_name_prefix="resolve")
 
     def check(self, url: str, *, param: str = "url") -> None:
-        self._checked(parse_destination(url, self._reach, param=param), param)
+        self.resolve(url, param=param)
+
+    def resolve(self, url: str, *, param: str = "url") -> Resolved:
+        destination = parse_destination(url, self._reach, allowed=self._allowed, param=param)
+        return Resolved(destination=destination, addresses=self._checked(destination, param))
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        destination = parse_destination(url, self._reach)
-        addresses = self._checked(destination, "url")
-        deadline = time.monotonic() + self._seconds
-        connection = self._connection(destination, addresses, deadline)
+        with self._exchange("POST", self.resolve(url), headers, body, self._seconds) as opened:
+            return _read(opened.response)
+
+    def get(
+        self, url: str, headers: Mapping[str, str], *, bytes_max: int, seconds_max: float,
+        param: str = "url",
+    ) -> Fetched:  # fmt: skip
+        deadline = time.monotonic() + seconds_max
+        resolved = self.resolve(url, param=param)
+        left = _left(deadline)
+        # Unpacked, a small answer could be a large one.
+        asked = {**headers, "Accept-Encoding": "identity"}
+        with self._exchange("GET", resolved, asked, None, left) as opened:
+            content = bytearray()
+            while chunk := opened.response.read(CHUNK_BYTES, decode_content=False):
+                content += chunk
+                if len(content) > bytes_max:
+                    raise TooLarge(f"It has more than {bytes_max:,} bytes.", param=param)
+            if opened.guard.is_cut:
+                raise Unavailable(_NOT_IN_TIME)
+            return Fetched(status_code=opened.response.status, content=bytes(content))
+
+    @contextmanager
+    def _exchange(
+        self, method: str, resolved: Resolved, headers: Mapping[str, str], body: bytes | None,
+        seconds: float,
+    ) -> Iterator[_Opened]:  # fmt: skip
+        """An answer whose header is here, over a connection to an address that was checked. Raises Unavailable."""
+        destination, deadline = resolved.destination, time.monotonic() + seconds
+        connection = self._connection(destination, resolved.addresses, deadline)
         try:
             with _cut_off(connection.guard, deadline):
                 connection.request(
-                    "POST", destination.target, body=body, preload_content=False,
+                    method, destination.target, body=body, preload_content=False,
                     headers={"Host": destination.authority, **headers},
                 )  # fmt: skip
                 response = connection.getresponse()
                 if connection.guard.is_cut:  # half a header reads like a whole one
                     raise TimeoutError
-                return _read(response)
+                yield _Opened(response, connection.guard)
         except (HTTPError, HTTPException, OSError) as error:
             raise Unavailable(_reason(error)) from error
         finally:
@@ -77,7 +120,7 @@ class HttpDestinations:
 
     def _checked(self, destination: Destination, param: str) -> Sequence[str]:
         """The addresses of its host, all of them allowed."""
-        looked_up = self._resolvers.submit(self._resolve, destination.host, destination.port)
+        looked_up = self._resolvers.submit(self._look_up, destination.host, destination.port)
         try:
             addresses = looked_up.result(timeout=self._seconds)
         except NotInTime:
@@ -88,7 +131,9 @@ class HttpDestinations:
                 param=param,
                 code="destination_unknown",
             ) from None
-        check_addresses(list(addresses), self._reach, param=param)
+        check_addresses(
+            list(addresses), self._reach, host=destination.host, allowed=self._allowed, param=param
+        )
         return addresses
 
     def _connection(
@@ -127,6 +172,12 @@ class _Guarded:
         if self._hold is not None:
             self._hold.close()
             self._hold = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    response: BaseHTTPResponse
+    guard: _Guarded
 
 
 class _PlainConnection(HTTPConnection):
@@ -225,6 +276,6 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "The connection was refused."
         if isinstance(cause, TimeoutError):
-            return "There was no answer in time."
+            return _NOT_IN_TIME
         cause = cause.__cause__ or cause.__context__
     return "The connection broke, or the answer took too long."

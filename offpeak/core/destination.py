@@ -3,6 +3,10 @@
 A URL is looked at when it is set and before each use; its name is resolved each time, every address is checked, and the
 connection goes to an address that was checked (`Destinations`). So no name can lead inside, however it is spelled and
 whatever it resolves to later.
+
+Callers' URLs (callbacks, webhooks, images) keep the rules without exception. For an engine's URL, which is an
+operator's, the operator may name what else may be reached (`Allowed`); link-local addresses, where instances keep
+their credentials, never.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from offpeak.core.errors import InvalidRequest
@@ -42,6 +46,48 @@ class Reach(StrEnum):
     LOOPBACK = "loopback"
 
 
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What an operator lets us reach besides: hosts by name, and networks; there by http too, and at any port."""
+
+    names: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Allowed:
+        """Of names, addresses and networks, with commas between them. Raises ValueError, which names what is none."""
+        names: set[str] = set()
+        networks: list[Network] = []
+        for each in filter(None, map(str.strip, text.split(","))):
+            try:
+                networks.append(ip_network(each))
+                continue
+            except ValueError:
+                name = each.lower().removesuffix(".")
+            if not all(map(_LABEL.fullmatch, name.split("."))) or _NUMBER.fullmatch(
+                name.split(".")[-1]
+            ):
+                raise ValueError(f"{each[:80]!r} is neither a host's name nor a network.")
+            names.add(name)
+        return cls(names=frozenset(names), networks=tuple(networks))
+
+    def admits(self, host: str, address: str) -> bool:
+        """Whether this address may be connected to for this host."""
+        try:
+            plain = _unwrapped(ip_address(address))
+        except ValueError:
+            return False
+        if plain is None or any(plain in network for network in _NEVER):
+            return False
+        return host in self.names or any(plain in network for network in self.networks)
+
+
+NOTHING_MORE = Allowed()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """A URL that keeps the rules. `host` is a name in ASCII or an address, `target` the path with its query."""
@@ -59,21 +105,25 @@ class Destination:
 
 
 def parse_destination(
-    url: str, reach: Reach = Reach.PUBLIC, *, param: str | None = "url"
-) -> Destination:
+    url: str, reach: Reach = Reach.PUBLIC, *, allowed: Allowed = NOTHING_MORE,
+    param: str | None = "url",
+) -> Destination:  # fmt: skip
     """The URL's parts. An address that is written out is checked too. Raises InvalidRequest, which names `param`."""
     try:
-        return _parsed(url, reach)
+        return _parsed(url, reach, allowed)
     except _Refused as refusal:
         raise InvalidRequest(str(refusal), param=param, code="invalid_url") from None
 
 
 def check_addresses(
-    addresses: list[str], reach: Reach = Reach.PUBLIC, *, param: str | None = "url"
-) -> None:
+    addresses: list[str], reach: Reach = Reach.PUBLIC, *, host: str = "",
+    allowed: Allowed = NOTHING_MORE, param: str | None = "url",
+) -> None:  # fmt: skip
     """Raises InvalidRequest (code `destination_refused`) unless there are some, and every one may be connected to: a
     name of which a single address leads inside is refused as a whole."""
-    if not addresses or not all(is_allowed(address, reach) for address in addresses):
+    if not addresses or not all(
+        is_allowed(address, reach) or allowed.admits(host, address) for address in addresses
+    ):
         raise InvalidRequest(
             "This destination is not reachable from here: its name must stand for public internet addresses only.",
             param=param,
@@ -135,6 +185,11 @@ _NOT_PUBLIC_V6 = tuple(
     )
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
+# Where instances and tasks keep their credentials, and what is nobody's: no operator's list opens these.
+_NEVER: tuple[Network, ...] = (
+    IPv4Network("0.0.0.0/8"), IPv4Network("169.254.0.0/16"), IPv4Network("224.0.0.0/3"),
+    IPv6Network("::/128"), IPv6Network("fd00:ec2::/32"), IPv6Network("fe80::/10"), IPv6Network("ff00::/8"),
+)  # fmt: skip
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address | None:
@@ -153,7 +208,7 @@ class _Refused(Exception):
     """The message says what is wrong with the URL."""
 
 
-def _parsed(url: str, reach: Reach) -> Destination:
+def _parsed(url: str, reach: Reach, allowed: Allowed) -> Destination:
     if len(url) > URL_CHARACTERS_MAX:
         raise _Refused(f"A URL has at most {URL_CHARACTERS_MAX:,} characters.")
     if not _URL.fullmatch(url) or "\\" in url or "#" in url:
@@ -163,16 +218,30 @@ def _parsed(url: str, reach: Reach) -> Destination:
         port = parts.port
     except ValueError:
         raise _Refused("This is not a URL.") from None
-    if parts.scheme not in ({"https", "http"} if reach is Reach.LOOPBACK else {"https"}):
+    listed = _listed(parts.hostname or "", allowed)
+    if parts.scheme not in ({"https", "http"} if reach is Reach.LOOPBACK or listed else {"https"}):
         raise _Refused("The URL must begin with https://.")
     if "@" in parts.netloc:
         raise _Refused("The URL must not carry a user name or a password.")
+    if listed:
+        return Destination(
+            scheme=parts.scheme,
+            host=listed,
+            port=port or _PORTS[parts.scheme],
+            target=_target(parts),
+        )
     return Destination(
         scheme=parts.scheme,
         host=_host(parts.hostname or "", reach),
         port=_port(parts.scheme, port),
         target=_target(parts),
     )
+
+
+def _listed(host: str, allowed: Allowed) -> str | None:
+    """The host as an operator's list has it, by name or by its network."""
+    name = host.lower().removesuffix(".")
+    return name if name in allowed.names or allowed.admits("", name) else None
 
 
 def _port(scheme: str, port: int | None) -> int:

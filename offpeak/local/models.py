@@ -140,7 +140,11 @@ def _server(url: str, model: str | None) -> Offer:
     served = _model(
         upstream, upstream, (*CHAT, *EMBEDDINGS), CONTEXT_TOKENS_DEFAULT, modality=VISION
     )
-    environment = {"OFFPEAK_ENGINE": "openai_server", "OFFPEAK_ENGINE_URL": url}
+    environment = {
+        "OFFPEAK_ENGINE": "openai_server",
+        "OFFPEAK_ENGINE_URL": url,
+        "OFFPEAK_ENGINE_ALLOWED": urlsplit(url).hostname or "",  # whoever named it may reach it
+    }
     return Offer(kind="server", models=(served,), environment=environment)
 
 

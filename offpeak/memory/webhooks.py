@@ -9,8 +9,8 @@ from threading import RLock
 from offpeak.core.account import hash_secret
 from offpeak.core.delivery import AttemptAsk, Delivery
 from offpeak.core.destination import Reach, check_addresses, parse_destination
-from offpeak.core.errors import InvalidRequest, NotFound, OffpeakError
-from offpeak.core.ports import ASK_DELAY_SECONDS_MAX, Answer, Page
+from offpeak.core.errors import InvalidRequest, NotFound, OffpeakError, TooLarge
+from offpeak.core.ports import ASK_DELAY_SECONDS_MAX, Answer, Fetched, Page, Resolved
 from offpeak.core.webhook import CallbackSecret, Webhook, derive_secret
 from offpeak.memory.rows import Tables, page_of
 
@@ -92,7 +92,7 @@ class Post:
 
 class MemoryDestinations:
     """`answers` are what a URL answers, one after the other, the last for ever; 200 without any. `addresses` are what
-    a host stands for; one public address without any. `posts` are what arrived."""
+    a host stands for; one public address without any. `posts` are what arrived, `pages` what is there to be fetched."""
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
@@ -100,14 +100,32 @@ class MemoryDestinations:
         self.addresses: dict[str, list[str]] = {}
         self.answers: dict[str, list[Answer | OffpeakError]] = {}
         self.posts: list[Post] = []
+        self.pages: dict[str, Fetched] = {}
 
     def check(self, url: str, *, param: str = "url") -> None:
-        host = parse_destination(url, self.reach, param=param).host
+        self.resolve(url, param=param)
+
+    def resolve(self, url: str, *, param: str = "url") -> Resolved:
+        destination = parse_destination(url, self.reach, param=param)
+        host = destination.host
         if host.endswith(".nowhere"):
             raise InvalidRequest(
                 f"The host {host} is not known.", param=param, code="destination_unknown"
             )
-        check_addresses(self.addresses.get(host, [PUBLIC_ADDRESS]), self.reach, param=param)
+        addresses = self.addresses.get(host, [PUBLIC_ADDRESS])
+        check_addresses(addresses, self.reach, param=param)
+        return Resolved(destination=destination, addresses=addresses)
+
+    def get(
+        self, url: str, headers: Mapping[str, str], *, bytes_max: int, seconds_max: float,
+        param: str = "url",
+    ) -> Fetched:  # fmt: skip
+        del headers, seconds_max
+        self.check(url, param=param)
+        page = self.pages.get(url, Fetched(status_code=404, content=b""))
+        if len(page.content) > bytes_max:
+            raise TooLarge(f"It has more than {bytes_max:,} bytes.", param=param)
+        return page
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.check(url)

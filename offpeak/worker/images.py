@@ -1,9 +1,9 @@
 """Fetches the images that a request names, so that the engine gets data URLs and never fetches by itself.
 
-An https URL is fetched under the rules of `core/destination`: its name is resolved once, every address checked, and the
-connection goes to a checked one, with TLS still verifying the name; no redirects, no proxies, no credentials. An object
-must lie in the drop folder of the account whose request it is. Size, time and number are bounded, and so is what all
-requests with fetched images hold at once.
+An https URL is fetched by the port `Destinations`, as callbacks are sent: its name is resolved once, every address
+checked, and the connection goes to a checked one; no redirects, no proxies, no credentials. An object must lie in the
+drop folder of the account whose request it is. Size, time and number are bounded, and so is what all requests with
+fetched images hold at once.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-import socket
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any
 
-import httpx
-
-from offpeak.core.destination import Destination, Reach, check_addresses
-from offpeak.core.errors import InvalidRequest, NotFound, Unavailable
+from offpeak.core.destination import Destination, Reach
+from offpeak.core.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from offpeak.core.image import (
     ImagePart,
     InlineImage,
@@ -32,11 +28,9 @@ from offpeak.core.image import (
     media_type,
     parse_image_url,
 )
-from offpeak.core.ports import Reader
+from offpeak.core.ports import Destinations, Fetched, Reader
 from offpeak.worker import port_calls
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a name. Raises OSError when it has none."""
 PORT_ATTEMPTS_MAX = 5
 RETRY_SECONDS = 1.0
 
@@ -54,7 +48,8 @@ class ImageLimits:
 
 
 class Images:
-    """`takes_images` is whether the model sees; `bucket` is the one that `reader` reads."""
+    """`takes_images` is whether the model sees; `bucket` is the one that `reader` reads. Without `destinations` nothing
+    is fetched from the internet."""
 
     def __init__(
         self,
@@ -62,23 +57,19 @@ class Images:
         takes_images: bool,
         bucket: str,
         reader: Reader,
+        destinations: Destinations | None = None,
         reach: Reach = Reach.PUBLIC,
         limits: ImageLimits = ImageLimits(),
-        resolve: Resolve | None = None,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._takes_images = takes_images
         self._bucket = bucket
         self._reader = reader
         self._reach = reach
         self._limits = limits
-        self._resolve = resolve or _Resolver()
-        self._given_tls = tls
+        self._destinations = destinations
         self._places = asyncio.Semaphore(limits.requests_max)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return self._given_tls or ssl.create_default_context()
+        # Its own threads: those of the ports must not wait for whoever is slow out there.
+        self._threads = ThreadPoolExecutor(limits.requests_max, thread_name_prefix="images")
 
     @asynccontextmanager
     async def loaded(self, body: Mapping[str, Any], account_id: str) -> AsyncIterator[None]:
@@ -121,7 +112,7 @@ class Images:
             if isinstance(source, StoredImage):
                 content = await self._read(source, account_id, room, part.param)
             else:
-                content = await self._fetch(source, room, part.param)
+                content = await self._fetch(part.url, room, part.param)
             kind = media_type(content)
             if kind is None:
                 raise _unusable("is no PNG, JPEG, GIF or WebP image", part.param)
@@ -147,84 +138,52 @@ class Images:
 
     # ── from the internet ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _fetch(self, destination: Destination, room: int, param: str) -> bytes:
+    async def _fetch(self, url: str, room: int, param: str) -> bytes:
         for attempt in range(1, self._limits.attempts_max):
             try:
-                return await self._try(destination, room, param)
+                return await self._try(url, room, param)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
         try:
-            return await self._try(destination, room, param)
+            return await self._try(url, room, param)
         except Unavailable as error:
             raise _unusable(f"could not be fetched: {error.message}", param) from None
 
-    async def _try(self, destination: Destination, room: int, param: str) -> bytes:
+    async def _try(self, url: str, room: int, param: str) -> bytes:
         """Raises Unavailable for what may pass."""
+        if self._destinations is None:
+            raise _unusable("could not be fetched: this worker has no way out", param)
+        get = partial(
+            self._destinations.get, url, {"Accept": "image/*"}, bytes_max=room,
+            seconds_max=self._limits.fetch_seconds_max, param=param,
+        )  # fmt: skip
         try:
-            async with asyncio.timeout(self._limits.fetch_seconds_max):
-                address = await self._address(destination, param)
-                return await self._get(destination, address, room, param)
-        except TimeoutError:
-            raise Unavailable(f"no answer within {self._limits.fetch_seconds_max:g} s") from None
-        except (httpx.HTTPError, OSError) as error:
-            raise Unavailable(type(error).__name__) from error
+            fetched = await asyncio.get_running_loop().run_in_executor(self._threads, get)
+        except TooLarge:
+            raise self._too_large(param) from None
+        except InvalidRequest as error:
+            if error.code == "destination_unknown":  # name servers have bad moments
+                raise Unavailable(error.message) from None
+            raise
+        return _body(fetched, param)
 
-    async def _address(self, destination: Destination, param: str) -> str:
-        addresses = list(await self._resolve(destination.host, destination.port))
-        check_addresses(addresses, self._reach, param=param)
-        return addresses[0]
-
-    async def _get(self, destination: Destination, address: str, room: int, param: str) -> bytes:
-        host = f"[{address}]" if ":" in address else address
-        request = httpx.Request(
-            "GET",
-            f"{destination.scheme}://{host}:{destination.port}{destination.target}",
-            headers={
-                "Host": destination.authority,
-                "Accept": "image/*",
-                "Accept-Encoding": "identity",
-            },
-            extensions={"sni_hostname": destination.host},
-        )
-        # A client for each: a kept connection to an address would be another name's, too.
-        async with httpx.AsyncClient(verify=self._tls, trust_env=False) as http:
-            response = await http.send(request, stream=True, follow_redirects=False)
-            try:
-                return await self._body(response, room, param)
-            finally:
-                await response.aclose()
-
-    async def _body(self, response: httpx.Response, room: int, param: str) -> bytes:
-        if response.status_code in (408, 429) or response.status_code >= 500:
-            raise Unavailable(f"status {response.status_code}")
-        if response.status_code != 200:
-            raise _unusable(f"could not be fetched: status {response.status_code}", param)
-        content = bytearray()
-        async for chunk in response.aiter_raw():
-            content += chunk
-            self._within(content, room, param)
-        return bytes(content)
-
-    def _within(self, content: bytes | bytearray, room: int, param: str) -> bytes:
+    def _within(self, content: bytes, room: int, param: str) -> bytes:
         if len(content) > room:
-            raise _unusable(
-                f"is too large: the images of a request have at most {self._limits.bytes_max:,} bytes",
-                param,
-            )
-        return bytes(content)
+            raise self._too_large(param)
+        return content
+
+    def _too_large(self, param: str) -> InvalidRequest:
+        most = f"{self._limits.bytes_max:,} bytes"
+        return _unusable(f"is too large: the images of a request have at most {most}", param)
 
 
-class _Resolver:
-    """On threads of its own: name servers answer when they please, and the ports' threads must not wait for them."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+def _body(fetched: Fetched, param: str) -> bytes:
+    status = fetched.status_code
+    if status in (408, 429) or status >= 500:
+        raise Unavailable(f"status {status}")
+    if status != 200:
+        raise _unusable(f"could not be fetched: status {status}", param)
+    return fetched.content
 
 
 def _unusable(what: str, param: str) -> InvalidRequest:

@@ -16,6 +16,8 @@ from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
+from offpeak.aws.destinations import HttpDestinations
+from offpeak.core.destination import Reach
 from offpeak.core.usage import Usage
 from offpeak.local.processes import free_port
 from offpeak.wire.usage import read_usage
@@ -144,11 +146,13 @@ def serving(server: Server) -> Iterator[Server]:
 QUICK = ServerSettings(attempts_max=4, retry_seconds=0.001, start_seconds_max=0.1)
 
 
+def engine_of(url: str, **more: Any) -> OpenAIServerEngine:
+    return OpenAIServerEngine(url, "tiny", HttpDestinations(Reach.LOOPBACK), settings=QUICK, **more)
+
+
 def test_a_request_reaches_the_server_under_the_name_it_knows() -> None:
     with serving(Server()) as server:
-        engine = OpenAIServerEngine(
-            server.url + "/v1/", "tiny", server_model="theirs", api_key="k", settings=QUICK
-        )
+        engine = engine_of(server.url + "/v1/", server_model="theirs", api_key="k")
         answer = ask(engine, chat("hello"))
     ((path, body, authorization),) = server.requests
     assert (path, body["model"], authorization) == (CHAT, "theirs", "Bearer k")
@@ -159,31 +163,31 @@ def test_a_request_reaches_the_server_under_the_name_it_knows() -> None:
 @pytest.mark.parametrize("fault", [(429, {"Retry-After": "0.01"}), (500, {}), (503, {}), None])
 def test_passing_faults_are_tried_again(fault: Any) -> None:
     with serving(Server(faults=[fault, fault])) as server:
-        answer = ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+        answer = ask(engine_of(server.url), chat("hello"))
     assert answer.status_code == 200
     assert len(server.requests) == 3
 
 
 def test_a_fault_that_stays_is_answered_after_the_last_attempt() -> None:
     with serving(Server(faults=[(503, {})] * 9)) as server:
-        answer = ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+        answer = ask(engine_of(server.url), chat("hello"))
     assert answer.status_code == 503
     assert len(server.requests) == QUICK.attempts_max
 
 
 def test_what_the_server_refuses_is_not_tried_again() -> None:
     with serving(Server(faults=[(400, {})])) as server:
-        answer = ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+        answer = ask(engine_of(server.url), chat("hello"))
     assert (answer.status_code, len(server.requests)) == (400, 1)
 
 
 def test_a_server_that_hangs_up_for_good_is_a_dead_engine() -> None:
     with serving(Server(faults=[None] * 9)) as server, pytest.raises(EngineDead):
-        ask(OpenAIServerEngine(server.url, "tiny", settings=QUICK), chat("hello"))
+        ask(engine_of(server.url), chat("hello"))
 
 
 def test_where_nothing_answers_the_engine_does_not_start() -> None:
-    engine = OpenAIServerEngine(f"http://127.0.0.1:{free_port()}", "tiny", settings=QUICK)
+    engine = engine_of(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(EngineDead, match="Nothing answers"):
         ask(engine, chat("hello"))
 
@@ -204,9 +208,7 @@ def test_a_line_without_a_limit_gets_the_catalogue_s(
     endpoint: str, body: dict[str, Any], limits: dict[str, int]
 ) -> None:
     with serving(Server()) as server:
-        engine = OpenAIServerEngine(
-            server.url, "tiny", completion_tokens_default=32, settings=QUICK
-        )
+        engine = engine_of(server.url, completion_tokens_default=32)
         assert ask(engine, body, endpoint).status_code == 200
     [(_, sent, _)] = server.requests
     assert {name: value for name, value in sent.items() if "max_" in name} == limits
@@ -214,9 +216,7 @@ def test_a_line_without_a_limit_gets_the_catalogue_s(
 
 def test_a_limit_of_ours_that_the_context_has_no_room_for_is_taken_back() -> None:
     with serving(Server(faults=[(400, {})])) as server:
-        engine = OpenAIServerEngine(
-            server.url, "tiny", completion_tokens_default=32, settings=QUICK
-        )
+        engine = engine_of(server.url, completion_tokens_default=32)
         assert ask(engine, chat("hello")).status_code == 200
     first, second = (body for _, body, _ in server.requests)
     assert (first["max_tokens"], "max_tokens" in second) == (32, False)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from offpeak.aws.destinations import HttpDestinations
 from offpeak.core.destination import Reach
 from offpeak.core.errors import InvalidRequest
 from offpeak.memory.memory import Memory
@@ -58,13 +59,15 @@ def seeing(
     memory: Memory | None = None, *, reach: Reach = Reach.LOOPBACK, limits: ImageLimits | None = None,
     addresses: Sequence[str] | None = None, tls: ssl.SSLContext | None = None,
 ) -> Images:  # fmt: skip
-    async def resolve(host: str, port: int) -> Sequence[str]:
+    def resolve(host: str, port: int) -> Sequence[str]:
         return addresses or ()
 
     return Images(
         takes_images=True, bucket=BUCKET, reader=(memory or Memory()).reader, reach=reach,
-        limits=limits or ImageLimits(), resolve=resolve if addresses is not None else None,
-        tls=tls,
+        limits=limits or ImageLimits(),
+        destinations=HttpDestinations(
+            reach, resolve=resolve if addresses is not None else None, tls=tls
+        ),
     )  # fmt: skip
 
 
@@ -328,7 +331,7 @@ def test_a_vision_server_gets_the_images_themselves_never_where_they_lie(site: S
     with openai_server(Server()) as server:
 
         async def work() -> Any:
-            engine = OpenAIServerEngine(server.url, "tiny")
+            engine = OpenAIServerEngine(server.url, "tiny", HttpDestinations(Reach.LOOPBACK))
             instance = world.instance(engine, ports=world.ports(images=seeing(world.memory)))
             await instance.start()
             try:

@@ -4,13 +4,13 @@ Every port call may raise Unavailable (the effect may or may not have happened);
 State is changed in one way only: `Changes.commit`, all or nothing, each save conditional on the version that was read.
 """
 
-from offpeak.core.ports.deliveries import (
+from offpeak.core.ports.deliveries import ASK_DELAY_SECONDS_MAX, Callbacks, Deliveries
+from offpeak.core.ports.destinations import (
     ANSWER_BYTES_MAX,
-    ASK_DELAY_SECONDS_MAX,
     Answer,
-    Callbacks,
-    Deliveries,
     Destinations,
+    Fetched,
+    Resolved,
 )
 from offpeak.core.ports.drops import Drops
 from offpeak.core.ports.effects import (
@@ -92,6 +92,7 @@ __all__ = [
     "Dispatches",
     "Drops",
     "Endpoints",
+    "Fetched",
     "Files",
     "Gatherings",
     "GroupChecks",
@@ -112,6 +113,7 @@ __all__ = [
     "Reader",
     "RequestQueue",
     "Requests",
+    "Resolved",
     "Row",
     "Runs",
     "Save",

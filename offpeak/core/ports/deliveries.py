@@ -1,16 +1,13 @@
-"""Deliveries: their rows, the queue that asks for attempts, and the way out."""
+"""Deliveries: their rows, and the queue that asks for attempts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 from offpeak.core.delivery import AttemptAsk, Delivery
 from offpeak.core.ports.state import Page
 
-ANSWER_BYTES_MAX = 65_536
-"""Of a receiver's answer, as much is read and thrown away; what is longer is cut off."""
 ASK_DELAY_SECONDS_MAX = 900
 
 
@@ -34,27 +31,4 @@ class Callbacks(Protocol):
     def ask(self, ask: AttemptAsk, delay_seconds: int = 0) -> None:
         """Somebody should make this attempt, `delay_seconds` (at most 900) from now. Asking twice does no harm, and
         those who ask much for one destination don't hold up another's."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a receiver answered; `retry_after_seconds` is 0 where it doesn't say."""
-
-    status_code: int
-    retry_after_seconds: int = 0
-
-
-class Destinations(Protocol):
-    """The internet, by the rules of `offpeak/core/destination.py`."""
-
-    def check(self, url: str, *, param: str = "url") -> None:
-        """Raises InvalidRequest for a URL that breaks the rules, whose name isn't known, or leads inside."""
-        ...
-
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Sends to an address that was checked just now; a redirect is an answer like any other.
-
-        Raises InvalidRequest as `check` does, Unavailable when there is no answer within seconds.
-        """
         ...

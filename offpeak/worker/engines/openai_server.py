@@ -1,4 +1,8 @@
-"""Any OpenAI-compatible server, by its URL: for models that run elsewhere, and for trying against one at hand."""
+"""Any OpenAI-compatible server, by its URL: for models that run elsewhere, and for trying against one at hand.
+
+The URL is an operator's, and passes the guard all the same (`guarded.py`): a private address must be named in
+`OFFPEAK_ENGINE_ALLOWED`. Redirects are not followed, answers bounded in size and time.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,11 @@ from typing import Any
 import httpx
 import msgspec
 
+from offpeak.core.errors import InvalidRequest, Unavailable
+from offpeak.core.ports import Destinations
 from offpeak.wire.usage import read_usage
 from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits
+from offpeak.worker.engines.guarded import GuardedTransport
 
 logger = logging.getLogger(__name__)
 _LIMITS = {
@@ -23,13 +30,17 @@ _LIMITS = {
     "/v1/responses": ("max_output_tokens",),
 }
 """The fields that limit an answer; the first is the one that every server knows."""
+_REDIRECTED = (
+    b'{"error":{"message":"The server answered with a redirect, which is not followed.",'
+    b'"type":"server_error","param":null,"code":"redirected"}}'
+)
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """`attempts_max` tries of one request, pauses doubling from `retry_seconds` to `retry_seconds_max`; a server's own
-    `Retry-After` goes before, up to that maximum. `answer_seconds_max` is for one try."""
+    `Retry-After` goes before, up to that maximum. `answer_seconds_max` and `answer_bytes_max` are for one try."""
 
     window: int = 64
     attempts_max: int = 6
@@ -37,6 +48,7 @@ class ServerSettings:
     retry_seconds_max: float = 60.0
     connect_seconds_max: float = 10.0
     answer_seconds_max: float = 1_800.0
+    answer_bytes_max: int = 256 << 20
     start_seconds_max: float = 300.0
     ready_seconds: float = 5.0
 
@@ -49,11 +61,13 @@ class OpenAIServerEngine:
     and limit together are over the context, it is asked again without. For completions OpenAI's own default stands."""
 
     def __init__(
-        self, url: str, served_name: str, *, server_model: str | None = None, api_key: str | None = None,
+        self, url: str, served_name: str, destinations: Destinations, *,
+        server_model: str | None = None, api_key: str | None = None,
         completion_tokens_default: int | None = None, settings: ServerSettings = ServerSettings(),
     ) -> None:  # fmt: skip
         self._root = url.rstrip("/").removesuffix("/v1")
         self._name = served_name
+        self._destinations = destinations
         self._server_model = server_model or served_name
         self._api_key = api_key
         self._completion_tokens_default = completion_tokens_default
@@ -72,14 +86,29 @@ class OpenAIServerEngine:
             self._settings.answer_seconds_max, connect=self._settings.connect_seconds_max
         )
         headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        await self._check_url()
         self._http = httpx.AsyncClient(
-            base_url=self._root, headers=headers, limits=limits, timeout=timeout
-        )
+            base_url=self._root, headers=headers, timeout=timeout, trust_env=False,
+            transport=GuardedTransport(self._root, self._destinations, limits=limits),
+        )  # fmt: skip
         give_up_at = time.monotonic() + self._settings.start_seconds_max
         while not await self._answers():
             if time.monotonic() > give_up_at:
                 raise EngineDead(f"Nothing answers at {self._root}.")
             await asyncio.sleep(self._settings.retry_seconds)
+
+    async def _check_url(self) -> None:
+        """A URL that may not be reached won't be later; a name that isn't known may be."""
+        try:
+            await asyncio.to_thread(self._destinations.check, self._root)
+        except InvalidRequest as error:
+            if error.code != "destination_unknown":
+                hint = "A private address must be named in OFFPEAK_ENGINE_ALLOWED."
+                raise EngineDead(
+                    f"{self._root} may not be reached: {error.message} {hint}"
+                ) from None
+        except Unavailable:
+            logger.warning("%s: the name servers don't answer", self._root)
 
     async def ready(self) -> bool:
         """Asks the server, at most every `ready_seconds`."""
@@ -122,12 +151,32 @@ class OpenAIServerEngine:
         return dict(self._counters)
 
     async def _post(self, endpoint: str, request: bytes) -> tuple[httpx.Response | None, str]:
-        headers = {"Content-Type": "application/json"}
         try:
-            return await self._client.post(endpoint, content=request, headers=headers), ""
+            async with asyncio.timeout(self._settings.answer_seconds_max):
+                return await self._exchange(endpoint, request), ""
+        except TimeoutError:
+            return None, f"no answer within {self._settings.answer_seconds_max:g} s"
         except httpx.TransportError as error:
             logger.warning("%s: %s", self._root, type(error).__name__)
             return None, f"{type(error).__name__} {error}"
+
+    async def _exchange(self, endpoint: str, request: bytes) -> httpx.Response:
+        """The answer, whole. Raises TransportError for one that is too large."""
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        async with self._client.stream(
+            "POST", endpoint, content=request, headers=headers
+        ) as response:
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > self._settings.answer_bytes_max:
+                    most = f"{self._settings.answer_bytes_max:,} bytes"
+                    raise httpx.ReadError(f"The answer has more than {most}.")
+            kept = {"Retry-After"} & set(response.headers)
+            return httpx.Response(
+                response.status_code, content=bytes(content),
+                headers={name: response.headers[name] for name in kept},
+            )  # fmt: skip
 
     def _pause(self, attempt: int, response: httpx.Response | None) -> float:
         longest = self._settings.retry_seconds_max
@@ -139,6 +188,8 @@ class OpenAIServerEngine:
 
     def _answer(self, response: httpx.Response) -> EngineAnswer:
         body = response.content
+        if 300 <= response.status_code < 400:
+            return EngineAnswer(status_code=502, body=_REDIRECTED)
         if response.status_code >= 400:
             return EngineAnswer(status_code=response.status_code, body=body)
         if self._server_model != self._name:
