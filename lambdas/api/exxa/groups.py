@@ -62,7 +62,7 @@ class GroupRoutes:
             return False
         try:
             fields = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return isinstance(fields, dict) and "requests_ids" in fields
 

@@ -9,10 +9,13 @@ from urllib.parse import urlencode
 from offpeak.core.batch import BatchStatus
 from offpeak.core.file import FileStatus
 from offpeak.core.ports import Add, Save
+from offpeak.core.request import RequestEnding, RequestStatus, ResultRange
 from offpeak.core.usage import Counts
+from offpeak.steps.tell_ending import tell_request
+from offpeak.wire.results import render_response
 from tests.contract import rows
 from tests.lambdas.api.client import Client, Field, World
-from tests.lambdas.api.test_api_hive import answered, end, sent
+from tests.lambdas.api.test_api_hive import sent
 from tests.lambdas.api.test_api_requests import send as send_request
 
 LINES = b'{"custom_id": "a", "body": {"model": "chat"}}\n'
@@ -102,14 +105,31 @@ def _batches(client: Client, file_id: str) -> tuple[dict[str, str], dict[str, st
 def _requests(client: Client) -> dict[str, str]:
     world = client.world
     open_id, ended_id, grouped = (send_request(client).json["id"] for _ in range(3))
-    end(world, ended_id, answered("secret"))
     task, ended_task = sent(client), sent(client)
-    end(world, ended_task, answered("secret"))
+    for each in (ended_id, ended_task):
+        _end(world, each)
     group = client.post("/v1/batches", {"requests_ids": [grouped]}).json["id"]
     return {
         "request": open_id, "ended request": ended_id, "member": grouped, "task": task,
         "ended task": ended_task, "group": group,
     }  # fmt: skip
+
+
+def _end(world: World, request_id: str) -> None:
+    """As a shard's result ends it."""
+    line = render_response(
+        batch_id="gather_1", line=1, custom_id=request_id, status_code=200,
+        body=b'{"choices":[{"message":{"role":"assistant","content":"secret"}}]}',
+    )  # fmt: skip
+    key = f"work/gather_1/{request_id}.jsonl"
+    world.writer.put(key, line, "application/jsonl")
+    ending = RequestEnding(
+        request_id=request_id, status=RequestStatus.COMPLETED, at=int(world.clock.now()),
+        result=ResultRange(key, 0, len(line)),
+    )  # fmt: skip
+    (moved,) = world.requests.end([ending])
+    assert moved.request is not None
+    tell_request(moved.request, clock=world.clock, changes=world.changes, callbacks=world.callbacks)
 
 
 def _hook(client: Client, batch_id: str) -> tuple[str, str]:
