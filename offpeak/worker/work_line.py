@@ -13,7 +13,8 @@ from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import ShardOrder
 from offpeak.core.request_line import FinishedLine
 from offpeak.core.usage import Usage
-from offpeak.wire.request_lines import MEDIA, read_account_id
+from offpeak.wire.nesting import NESTING_MAX, is_too_deep
+from offpeak.wire.request_lines import MEDIA, read_account_id, read_custom_id
 from offpeak.wire.results import render_error, render_response
 from offpeak.worker.engine import Engine, EngineAnswer, error_answer
 from offpeak.worker.images import Images
@@ -21,6 +22,10 @@ from offpeak.worker.settings import WorkerSettings
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses that say nothing about the request: the same one may succeed in a moment."""
+_TOO_DEEP = (
+    "invalid_json_line",
+    f"This line is nested too deeply, over {NESTING_MAX} levels. Flatten the request.",
+)
 _ESCAPE = b"\\u"
 """With it a key could be written so that `MEDIA` doesn't show."""
 
@@ -50,6 +55,8 @@ class LineWork:
 
     async def answer(self, number: int, raw: bytes) -> FinishedLine:
         """The line's result, whatever became of it. Raises EngineDead, and ValueError for what is no request line."""
+        if is_too_deep(raw):
+            return self.failed(number, read_custom_id(raw), *_TOO_DEEP)
         line = _LINES.decode(raw)
         body = line.body
         body["model"] = self._order.model
