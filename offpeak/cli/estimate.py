@@ -12,7 +12,7 @@ from offpeak.cli.batches import check_batch_body
 from offpeak.cli.client import Api
 from offpeak.cli.ids import path_segment
 from offpeak.cli.settings import ApiKey, BaseUrl, read_settings
-from offpeak.cli.show import AsJson, say, show_json, time_text
+from offpeak.cli.show import AsJson, say, show_field, show_json, time_text
 from offpeak.cli.upload import check_input, upload_file
 from offpeak.cli.watch import upload_view
 from offpeak.core.ledger import dollars
@@ -51,7 +51,7 @@ def estimate(
         show_json(found)
     else:
         for name, value in _fields(found):
-            print(f"{name:<12} {value}")
+            show_field(name, value)
         for note in found["notes"]:
             say(note)
     if keep:

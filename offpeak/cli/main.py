@@ -10,7 +10,7 @@ from offpeak.cli import accounts, batches, drop, files, keys, models, pools, usa
 from offpeak.cli.credits import app as credits_app
 from offpeak.cli.errors import CliError
 from offpeak.cli.estimate import estimate
-from offpeak.cli.show import say
+from offpeak.cli.show import plain, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +41,7 @@ def main() -> None:
     try:
         app(prog_name="offpeak")
     except CliError as error:
-        say(f"offpeak: {error.message}")
+        say(f"offpeak: {plain(error.message)}")
         sys.exit(error.exit_code)
 
 

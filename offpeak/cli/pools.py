@@ -16,7 +16,7 @@ from offpeak.cli.base_images import find_digest, registry_region, resolve_image
 from offpeak.cli.client import Api
 from offpeak.cli.errors import CliError, UsageError
 from offpeak.cli.settings import ApiKey, BaseUrl, read_settings
-from offpeak.cli.show import AsJson, say, show_json
+from offpeak.cli.show import AsJson, plain, say, show_json
 from offpeak.cli.smoke import Smoke, SmokeFailed, run_smoke
 from offpeak.core.base_image import PIN_FILE, BaseImage, format_base_image
 from offpeak.core.catalogue import Model, parse_catalogue
@@ -117,7 +117,7 @@ def _show(report: Smoke, *, as_json: bool) -> None:
     for name, value in facts.items():
         if value not in (None, ()):
             text = "; ".join(value) if isinstance(value, tuple) else value
-            print(f"{name.replace('_', ' '):<18} {text}")
+            print(f"{name.replace('_', ' '):<18} {plain(str(text))}")
 
 
 def _where_to_look(pool: str) -> str:

@@ -1,11 +1,13 @@
 """Answers for people and for pipes: tables on a terminal, tab-separated lines and JSON elsewhere.
 
-Data goes to stdout, everything said about it to stderr.
+Data goes to stdout, everything said about it to stderr. Names and messages are other people's: what a terminal or a
+spreadsheet would act on is written out, so that it can be seen and does nothing. JSON is passed on as it is, in ASCII.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,12 +19,32 @@ from rich.markup import escape
 from rich.table import Table
 
 ERRORS_SHOWN_MAX = 10
+_FORMULA = ("=", "+", "-", "@")
+_NUMBER = re.compile(r"[+-]?\$?[0-9][0-9,.]*%?")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
+
+
+def plain(text: str) -> str:
+    """The text with what isn't printable as escapes: control characters and escape sequences, marks that turn the
+    direction of writing, characters without a width, halves of characters."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cell(text: str) -> str:
+    """A cell of a table that may be read into a spreadsheet, where these beginnings would make it a formula."""
+    shown = plain(text.replace("\t", " ").replace("\n", " "))
+    return (
+        f"'{shown}"
+        if shown.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(shown)
+        else shown
+    )
 
 
 def say(message: str) -> None:
     """A sentence for the person, never part of the data."""
-    print(message, file=sys.stderr, flush=True)
+    print(*map(plain, message.split("\n")), sep="\n", file=sys.stderr, flush=True)
 
 
 def show_json(value: Any) -> None:
@@ -34,23 +56,27 @@ def show_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = Console()
     if not console.is_terminal:
         for row in rows:
-            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            print("\t".join(map(cell, row)))
         return
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(plain(text)) for text in row))
     console.print(table)
+
+
+def show_field(name: str, value: str) -> None:
+    print(f"{name:<12} {plain(value)}")
 
 
 def show_batch(batch: Mapping[str, Any]) -> None:
     """One batch, a field a line; fields that say nothing yet are left out."""
     fields = [(name, value) for name, value in _batch_fields(batch) if value]
     for name, value in fields:
-        print(f"{name:<12} {value}")
+        show_field(name, value)
     errors = (batch.get("errors") or {}).get("data", [])
     for error in errors[:ERRORS_SHOWN_MAX]:
         where = f"line {error['line']}: " if error.get("line") is not None else ""
-        print(f"{'error':<12} {where}{error['message']} ({error['code']})")
+        show_field("error", f"{where}{error['message']} ({error['code']})")
     if len(errors) > ERRORS_SHOWN_MAX:
         print(f"{'':<12} … and {len(errors) - ERRORS_SHOWN_MAX} more; --json lists them.")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from io import StringIO
 
-from offpeak.cli.show import counts_text, show_batch, show_rows, size_text, time_text
+import pytest
+from rich.console import Console
+
+from offpeak.cli.show import counts_text, plain, say, show_batch, show_rows, size_text, time_text
 
 BATCH = {
     "id": "batch_1",
@@ -66,3 +69,55 @@ def test_a_failed_batch_shows_its_first_errors_and_counts_the_rest(
 def test_rows_in_a_pipe_are_tab_separated_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
     show_rows(("name", "note"), [("a" * 200, "two\twords"), ("[bold]b", "")])
     assert capsys.readouterr().out == f"{'a' * 200}\ttwo words\n[bold]b\t\n"
+
+
+EVIL = {
+    "\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07": r"\x1b]0;title\x07",
+    "a\rb": r"a\rb",
+    "\u202egpj.exe": r"\u202egpj.exe",
+    "\u2066a\u2069": r"\u2066a\u2069",
+    "zero\u200bwidth": r"zero\u200bwidth",
+    "\x9b2J": r"\x9b2J",
+    "half\ud800": r"half\ud800",
+    "line\u2028end": r"line\u2028end",
+    "naïve 名 🙂": "naïve 名 🙂",
+}
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_what_a_terminal_would_act_on_is_written_out(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plain(text) == EVIL[text]
+    show_rows(("name",), [(text,)])
+    show_batch({**BATCH, "metadata": {"name": text}, "model": text})
+    say(f"offpeak: {text}")
+    out, err = capsys.readouterr()
+    assert out.count(EVIL[text]) == 3
+    assert EVIL[text] in err
+    assert all(c.isprintable() or c in "\n\t" for c in out + err)
+
+
+def test_a_terminals_table_holds_no_escape_of_a_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(force_terminal=True, width=200, file=StringIO(), color_system=None)
+    monkeypatch.setattr("offpeak.cli.show.Console", lambda: console)
+    show_rows(("name",), [("\x1b[2J[bold]evil\u202e",)])
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert r"\x1b[2J[bold]evil\u202e" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=HYPERLINK(A1)", "'=HYPERLINK(A1)"), ("@SUM(A1)", "'@SUM(A1)"),
+        ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"), ("\t=1+1", "' =1+1"), ("-5", "-5"), ("-1,234.50", "-1,234.50"), ("+12%", "+12%"),
+        ("-$0.02", "-$0.02"), ("batch_1", "batch_1"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_name_is_no_formula_of_a_spreadsheet(
+    text: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_rows(("name", "note"), [(text, "x")])
+    assert capsys.readouterr().out == f"{shown}\tx\n"
