@@ -323,6 +323,7 @@ OTHERS = {
     "offpeak/aws/destinations.py": "the guard itself",
     "offpeak/worker/engines/guarded.py": "connects where the guard says",
     "offpeak/worker/engines/openai_server.py": "by guarded.py",
+    "offpeak/aws/signal_sources.py": "to the addresses of grids and prices that are written in it",
     "containers/door/passing.py": "to API Gateway, and where its answer redirects: S3",
     "containers/vllm/main.py": "asks for this machine's name",
 }
