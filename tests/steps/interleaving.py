@@ -3,14 +3,18 @@ there, whose call fails before or after its effect, and who falls asleep for a w
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
-from threading import Semaphore, Thread
 from typing import Any
+
+from greenlet import getcurrent
 
 from offpeak.core.errors import OffpeakError, Unavailable
 from offpeak.memory.memory import Memory
+from tests.steps.simulated_threads import Stack
 
 PORTS = (
     "clock", "reader", "writer", "multipart", "presigner", "changes", "accounts", "files",
@@ -54,7 +58,7 @@ class Task:
     started: float = 0.0
     frozen_until: float = 0.0
     """None of a process's threads has a turn before."""
-    turn: Semaphore = field(default_factory=lambda: Semaphore(0))
+    stack: Stack = field(default_factory=Stack)
     until: Callable[[], bool] | None = None
     dead: bool = False
     finished: bool = False
@@ -101,7 +105,8 @@ class Port:
 
 
 class Interleaving:
-    """Each task has a thread of its own, and waits for its turn."""
+    """Each task has a stack of its own, a greenlet, and waits there for its turn. No thread is involved: who goes on is
+    nobody's choice but the seed's, and a turn costs a microsecond."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.random = Random(seed)
@@ -111,7 +116,6 @@ class Interleaving:
             name: Port(name, getattr(self.memory, name), self) for name in PORTS
         }
         self.tasks: list[Task] = []
-        self._back = Semaphore(0)
         self._current: Task | None = None
 
     def spawn(
@@ -120,15 +124,14 @@ class Interleaving:
         task = Task(name, body, mortal, owner, started=self.memory.clock.now())
 
         def run() -> None:
-            task.turn.acquire()
             try:
                 task.result = task.body()
             except BaseException as error:  # noqa: BLE001  # kept for whoever waits for the task
                 task.error = error
             task.finished = True
-            self._back.release()
 
-        Thread(target=run, daemon=True).start()
+        task.stack = Stack(run)
+        task.stack.world = self
         self.tasks.append(task)
         return task
 
@@ -166,15 +169,26 @@ class Interleaving:
         return self._current
 
     def _pause(self) -> Task:
+        """What asyncio keeps per thread is a task's own here: several loops run in one thread, each on its stack."""
         task = self.running()
-        self._back.release()
-        task.turn.acquire()
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            task.stack.parent.switch()
+            return task
+        hooks = sys.get_asyncgen_hooks()
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            task.stack.parent.switch()
+        finally:
+            asyncio._set_running_loop(loop)
+            sys.set_asyncgen_hooks(*hooks)
         return task
 
     def resume(self, task: Task) -> None:
         self._current = task
-        task.turn.release()
-        self._back.acquire()
+        task.stack.parent = getcurrent()
+        task.stack.switch()
         if task.finished:
             self.tasks.remove(task)
             if isinstance(task.error, Exception) and not isinstance(task.error, OffpeakError):
@@ -190,3 +204,4 @@ class Interleaving:
     def sleep(self, seconds: float) -> None:
         until = self.memory.clock.now() + seconds
         self.wait(lambda: self.memory.clock.now() >= until)
+
