@@ -16,7 +16,14 @@ from botocore.exceptions import (
     IncompleteReadError,
 )
 
-from offpeak.core.errors import InvalidRequest, NotFound, OffpeakError, StateConflict, Unavailable
+from offpeak.core.errors import (
+    InvalidRequest,
+    MultipartGone,
+    NotFound,
+    OffpeakError,
+    StateConflict,
+    Unavailable,
+)
 
 _CONFLICTS = frozenset(
     {
@@ -26,7 +33,7 @@ _CONFLICTS = frozenset(
         "TransactionConflictException",
     }
 )
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _REFUSED = frozenset(  # S3's, about parts
     {
         "EntityTooLarge",
@@ -87,6 +94,8 @@ def _as_ours(error: ClientError, what: str) -> OffpeakError | None:
         return StateConflict(
             f"The {what} was changed by somebody else meanwhile.", code="write_conflict"
         )
+    if "NoSuchUpload" in codes:
+        return MultipartGone(f"There is no {what}.")
     if codes & _MISSING:
         return NotFound(f"There is no {what}.")
     if codes & _REFUSED:

@@ -6,6 +6,7 @@ OffpeakError
 ├── Unauthenticated      no key, an unknown key, one that was revoked or is past its end
 ├── Forbidden            a good key whose scope doesn't reach so far
 ├── NotFound             no such thing in this account (a foreign thing is "not found", too)
+│   └── MultipartGone    … an upload in parts that was completed, or given up
 ├── StateConflict        legal request, wrong moment: the thing has moved on, or ended
 ├── QuotaExceeded        an account's limit is reached; waiting or asking for more helps
 ├── InsufficientCredits  an account's credits don't suffice; waiting won't help, adding some does
@@ -46,6 +47,10 @@ class Forbidden(OffpeakError):
 
 class NotFound(OffpeakError):
     code_default = "not_found"
+
+
+class MultipartGone(NotFound):
+    code_default = "multipart_gone"
 
 
 class StateConflict(OffpeakError):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from offpeak.core.errors import InvalidRequest, NotFound
+from offpeak.core.errors import InvalidRequest, MultipartGone, NotFound
 from offpeak.core.ports import PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, ObjectInfo
 from offpeak.memory.bucket_on_files import STORED, BucketOnFiles, Stored, md5, replace_file
 
@@ -86,7 +86,7 @@ class FilesMultipart:
         except FileNotFoundError:
             begun = None
         if begun is None or begun.key != key:
-            raise NotFound(f"There is no multipart upload {multipart_id} of {key}.")
+            raise MultipartGone(f"There is no multipart upload {multipart_id} of {key}.")
         return begun
 
     def _entry(self, key: str, multipart_id: str, number: int) -> Path:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from threading import RLock
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from offpeak.core.errors import InvalidRequest, NotFound, StateConflict, Unauthenticated
+from offpeak.core.errors import (
+    InvalidRequest,
+    MultipartGone,
+    NotFound,
+    StateConflict,
+    Unauthenticated,
+)
 from offpeak.core.ports import (
     PART_BYTES_MAX,
     PART_BYTES_MIN,
@@ -182,7 +188,7 @@ class MemoryMultipart:
     def _find(self, key: str, multipart_id: str) -> _Parts:
         parts = self._begun.get(multipart_id)
         if parts is None or parts.key != key:
-            raise NotFound(f"There is no multipart upload {multipart_id} of {key}.")
+            raise MultipartGone(f"There is no multipart upload {multipart_id} of {key}.")
         return parts
 
 

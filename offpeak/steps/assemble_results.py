@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from offpeak.core.batch import Batch
-from offpeak.core.errors import NotFound
+from offpeak.core.errors import MultipartGone, NotFound
 from offpeak.core.ports import Batches, Multipart, Reader, Writer
 from offpeak.core.sorted_index import SortedIndex
 from offpeak.planner.cut_results import LIMITS, AssemblyLimits
 from offpeak.steps.join_objects import put_parts
 from offpeak.steps.merge_results import NumberedResult, merged, numbered_results, read_refused
 from offpeak.steps.result_file import (
+    HEAD_BYTES_MAX,
     JSON_LINES,
     Kind,
     Level,
+    begin_anew,
     index_key,
     parts_key,
     plan_key,
@@ -37,7 +39,6 @@ from offpeak.wire.assembly import (
     encode_parts,
 )
 
-HEAD_BYTES_MAX = 4_096
 BLOCK_BYTES_MIN = 256 * 1024
 
 
@@ -52,7 +53,11 @@ def assemble_results(
         return
     assembly = _Assembly(batch, kind, number, reader, writer, multipart, assembly_limits)
     plan = plan_key(batch_id, kind, level)
-    chunk = decode_chunk(reader.read(plan, start, stop))
+    try:
+        line = reader.read(plan, start, stop)
+    except NotFound:
+        return  # given up with its upload by another chunk's call; finalising plans anew
+    chunk = decode_chunk(line)
     if isinstance(chunk, Group):
         assembly.sort(chunk)
         return
@@ -61,9 +66,12 @@ def assemble_results(
         raise ValueError(f"{plan} names no upload that its parts go to.")
     try:
         assembly.add_parts(chunk, multipart_id)
-    except NotFound:
-        # Another call has seen all parts and completed the file, while this one was on its way a second time.
-        reader.head(target_key(batch_id, kind))
+    except MultipartGone:
+        try:
+            # Another call has seen all parts and completed the file, while this one was on its way a second time.
+            reader.head(target_key(batch_id, kind))
+        except NotFound:
+            begin_anew(batch_id, kind, multipart_id, reader=reader, writer=writer)
 
 
 class _Assembly:

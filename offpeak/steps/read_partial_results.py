@@ -107,11 +107,23 @@ class _Page:
         """Whether all that there is was taken."""
         try:
             self._take_refused()
+            self._take_started(shards)
             for run in runs.of_batch(self._batch.id):
                 self._take_run(run.number, shards)
         except _Full:
             return False
         return True
+
+    def _take_started(self, shards: Shards) -> None:
+        """The rest of what the last page began, before any other: a cursor has one place alone."""
+        if self.read.place is None:
+            return
+        run, number = self.read.place[:2]
+        shard = shards.get(self._batch.id, run, number)
+        if shard.status is not ShardStatus.DONE or number in self.read.of_run(run):
+            raise ValueError(f"Shard {shard.id} was not read in part.")
+        self._take_shard(shard)
+        self.read = self.read.with_shard(run, number)
 
     def _take_run(self, run: int, shards: Shards) -> None:
         first = self.read.of_run(run).below

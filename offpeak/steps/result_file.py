@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from offpeak.core.batch import Batch
-from offpeak.core.errors import NotFound, StateConflict, Unavailable
+from offpeak.core.errors import MultipartGone, NotFound, StateConflict, Unavailable
 from offpeak.core.layout import assembly_prefix, error_key, invalid_lines_key, output_key
 from offpeak.core.ports import PARTS_MAX, Multipart, ObjectInfo, Reader, Writer
 from offpeak.core.shard import ResultObject
@@ -40,6 +40,8 @@ from offpeak.wire.assembly import (
 )
 
 JSON_LINES = "application/jsonl"
+HEAD_BYTES_MAX = 4_096
+"""Of a plan, its first line: what it is of."""
 Kind = Literal["output", "error"]
 Level = Literal["sort", "parts"]
 
@@ -239,9 +241,11 @@ class ResultFile:
         try:
             self._writer.put_over(key, plan, None)
         except StateConflict:
-            if multipart_id is not None:
+            stored = self._reader.read(key)
+            # It may be ours: sent again when its answer was lost, a put meets itself.
+            if multipart_id is not None and decode_head(stored).multipart_id != multipart_id:
                 self._multipart.abort(self._key, multipart_id)
-            return self._reader.read(key)
+            return stored
         return plan
 
     def _complete(self, results: Results) -> ObjectInfo:
@@ -253,8 +257,8 @@ class ResultFile:
         etags = {number: etag for each in made for number, etag in each.etags.items()}
         try:
             info = self._multipart.complete(self._key, head.multipart_id or "", etags)
-        except NotFound:
-            info = self._completed_before(head.chunks)
+        except MultipartGone:
+            info = self._completed_before(head.multipart_id or "")
         moved = sum(each.bytes for each in made)
         if not counted and moved != sum(source.bytes for source in results.sources):
             raise incomplete(f"{self._key} would have {moved} bytes")
@@ -268,14 +272,14 @@ class ResultFile:
             raise Unavailable(f"{key} is of an upload that was given up; its chunk is done anew.")
         return made
 
-    def _completed_before(self, chunks: int) -> ObjectInfo:
+    def _completed_before(self, multipart_id: str) -> ObjectInfo:
         """Another call has completed the file. Or the upload was given up for its age: then it is begun anew."""
         try:
             return self._reader.head(self._key)
         except NotFound:
-            for number in range(chunks):
-                self._writer.delete(parts_key(self._batch.id, self._kind, number))
-            self._writer.delete(plan_key(self._batch.id, self._kind, "parts"))
+            begin_anew(
+                self._batch.id, self._kind, multipart_id, reader=self._reader, writer=self._writer
+            )
             raise Unavailable(f"The upload of {self._key} is gone; it is begun anew.") from None
 
     # ── nothing is lost ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -288,6 +292,22 @@ class ResultFile:
         if info.bytes != expected:
             raise incomplete(f"{self._key} has {info.bytes} of {expected} bytes")
         return info
+
+
+def begin_anew(
+    batch_id: str, kind: Kind, multipart_id: str, *, reader: Reader, writer: Writer
+) -> None:
+    """The upload that parts went to is gone, and the file isn't there: its plan goes, with what was done of it. Another
+    call may have done so, and planned again."""
+    plan = plan_key(batch_id, kind, "parts")
+    try:
+        head = decode_head(reader.read(plan, 0, HEAD_BYTES_MAX))
+    except NotFound:
+        return
+    if head.multipart_id == multipart_id:
+        for number in range(head.chunks):
+            writer.delete(parts_key(batch_id, kind, number))
+        writer.delete(plan)
 
 
 def incomplete(what: str) -> StateConflict:

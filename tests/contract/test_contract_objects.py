@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from offpeak.core.errors import InvalidRequest, NotFound, StateConflict
+from offpeak.core.errors import InvalidRequest, MultipartGone, NotFound, StateConflict
 from offpeak.core.ids import ACCOUNT
 from offpeak.core.ports import PART_BYTES_MIN
 from tests.contract import rows
@@ -179,8 +179,9 @@ def test_bytes_that_are_not_there_cannot_be_copied(
         ports.multipart.copy_part(
             prefix + "joined", multipart_id, 1, prefix + "source", start, stop
         )
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as refused:
         ports.multipart.copy_part(prefix + "joined", multipart_id, 1, prefix + "gone", 0, 10)
+    assert not isinstance(refused.value, MultipartGone)
 
 
 @pytest.mark.parametrize(
@@ -209,9 +210,9 @@ def test_an_aborted_upload_is_gone_and_may_be_aborted_again(ports: Ports, prefix
     etag = ports.multipart.put_part(key, multipart_id, 1, b"abc")
     ports.multipart.abort(key, multipart_id)
     ports.multipart.abort(key, multipart_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(MultipartGone):
         ports.multipart.put_part(key, multipart_id, 2, b"abc")
-    with pytest.raises(NotFound):
+    with pytest.raises(MultipartGone):
         ports.multipart.complete(key, multipart_id, {1: etag})
 
 

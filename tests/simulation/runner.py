@@ -33,7 +33,7 @@ def simulate(scenario: Scenario) -> Outcome:
     gc_was_on = gc.isenabled()
     gc.disable()  # a coroutine that a death left behind would end at a moment of the collector's choosing
     try:
-        with patch.object(sys, "unraisablehook", lambda _: None), chosen_by(scenario.seed):
+        with patch.object(sys, "unraisablehook", lambda _: None), chosen_by(scenario):
             outcome = _live_through(scenario)
             gc.collect()
             return outcome

@@ -16,7 +16,8 @@ DAY = 86_400
 class BatchPlan:
     """`kinds` has a letter a line: g good, b bad JSON, p poison (it kills the engine), u refused by the engine,
     s slower than a line may be, d a custom_id used before; `models` one of r(ed) or b(lue). Times are ticks of the
-    world, 0 for never."""
+    world, 0 for never. Its input comes by POST, `uploaded` in parts, or is `dropped`; with `is_read`, somebody reads
+    its results while it runs."""
 
     kinds: str
     models: str
@@ -25,21 +26,34 @@ class BatchPlan:
     skips: bool = True
     cancel_at: int = 0
     dropped: bool = False
+    uploaded: bool = False
+    delete_input_at: int = 0
+    is_read: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`throttles` are (tick, port, seconds): the service behind a port refuses every second call for that long.
-    `signals` are ticks at which every instance gets SIGTERM, `jumps` those at which time leaps past the next deadline,
-    `deploy_at` when a new version goes out: other shard sizes, other prices."""
+    """`requests` has a letter a stand-alone request, as a batch's `kinds`; the first `grouped` of them are put into a
+    group, the next `extended` added to it. `throttles` are (tick, service, seconds): the service refuses every second
+    call for that long. `signals` are ticks at which every instance gets SIGTERM, `jumps` those at which time leaps past
+    the next deadline, `deploy_at` when a new version goes out: other shard sizes, other prices. `credits` are (tick,
+    micro-dollars). With `reorders`, lines are rewritten in the order of their prompts; with `in_chunks`, results are
+    put together as large ones are. `range_bytes` are validated by one call; `function_seconds` is a call's limit."""
 
     seed: int
     faults: Faults
     batches: tuple[BatchPlan, ...] = ()
-    requests: int = 0
+    requests: str = ""
     cancelled_requests: tuple[int, ...] = ()
     grouped: int = 0
+    extended: int = 0
     group_at: int = 0
+    cancel_group_at: int = 0
+    credits: tuple[tuple[int, int], ...] = ()
+    reorders: bool = False
+    in_chunks: bool = False
+    range_bytes: int = 64 << 20
+    function_seconds: int = 900
     receiver: str = "well"
     throttles: tuple[tuple[int, str, int], ...] = ()
     signals: tuple[int, ...] = ()
@@ -59,6 +73,7 @@ def decode(data: dict[str, Any]) -> Scenario:
             "faults": Faults(**data["faults"]),
             "batches": tuple(BatchPlan(**each) for each in data["batches"]),
             "throttles": tuple((int(t), str(p), int(s)) for t, p, s in data["throttles"]),
+            "credits": tuple((int(t), int(amount)) for t, amount in data["credits"]),
             **{name: tuple(data[name]) for name in ("cancelled_requests", "signals", "jumps")},
         }
     )
@@ -67,15 +82,26 @@ def decode(data: dict[str, Any]) -> Scenario:
 def draw(seed: int) -> Scenario:
     """The scenario of a seed: the same for ever, as long as this function is."""
     chance = Random(f"scenario {seed}")
-    requests = chance.choice([0, 0, 3, 8])
+    requests = chance.choice([0, 0, 3, 8, 20])
+    grouped = chance.randint(0, requests)
     return Scenario(
         seed=seed,
         faults=_faults(chance),
         batches=tuple(_batch(chance) for _ in range(chance.choice([1, 1, 2, 3]))),
-        requests=requests,
+        requests="".join(chance.choices("gups", [20, 2, 1, 1], k=requests)),
         cancelled_requests=_some(chance, range(requests), 0.2),
-        grouped=chance.randint(0, requests),
+        grouped=grouped,
+        extended=chance.randint(0, requests - grouped),
         group_at=chance.randint(1, 3_000),
+        cancel_group_at=chance.randint(1, 5_000) if chance.random() < 0.2 else 0,
+        credits=tuple(
+            (chance.randint(1, 3_000), chance.choice([1, 200_000, 5_000_000, -300_000]))
+            for _ in range(chance.choice([0, 1, 3]))
+        ),
+        reorders=chance.random() < 0.3,
+        in_chunks=chance.random() < 0.4,
+        range_bytes=chance.choice([64 << 20, 64 << 20, 4_000, 500]),
+        function_seconds=chance.choice([900, 900, 120, 40]),
         receiver=chance.choice(["well", "well", "slow to accept", "silent at first"]),
         throttles=tuple(
             (chance.randint(1, 6_000), chance.choice(_THROTTLED), chance.choice([60, 600]))
@@ -88,14 +114,13 @@ def draw(seed: int) -> Scenario:
 
 
 _THROTTLED = (
-    "reader",
-    "writer",
-    "changes",
-    "endpoints",
-    "shards",
-    "runs",
-    "callbacks",
-    "workflows",
+    "s3",
+    "dynamodb",
+    "sagemaker",
+    "sqs",
+    "stepfunctions",
+    "eventbridge",
+    "receivers",
 )
 
 
@@ -108,6 +133,8 @@ def _faults(chance: Random) -> Faults:
         "doubled": 0.2,
         "lag": 0.2,
         "freeze": 0.003,
+        "late": 0.003,
+        "echo": 0.01,
     }
     return Faults(**{kind: rate * chance.choice([0, 1, 1, 2]) for kind, rate in whole.items()})
 
@@ -127,6 +154,9 @@ def _batch(chance: Random) -> BatchPlan:
         skips=chance.random() < 0.8,
         cancel_at=chance.randint(1, 5_000) if chance.random() < 0.25 else 0,
         dropped=chance.random() < 0.15,
+        uploaded=chance.random() < 0.2,
+        delete_input_at=chance.randint(1, 5_000) if chance.random() < 0.1 else 0,
+        is_read=chance.random() < 0.2,
     )
 
 
@@ -143,7 +173,9 @@ def simpler(scenario: Scenario) -> Iterator[Scenario]:
     for number in range(len(scenario.batches)):
         yield replace(scenario, batches=_without(scenario.batches, number))
     if scenario.requests:
-        yield replace(scenario, requests=0, cancelled_requests=(), grouped=0)
+        yield replace(
+            scenario, requests="", cancelled_requests=(), grouped=0, extended=0, cancel_group_at=0
+        )
     yield from _with_less_befalling(scenario)
     for number, plan in enumerate(scenario.batches):
         for less in _simpler_batches(plan):
@@ -152,14 +184,18 @@ def simpler(scenario: Scenario) -> Iterator[Scenario]:
 
 
 def _with_less_befalling(scenario: Scenario) -> Iterator[Scenario]:
-    for name in ("throttles", "signals", "jumps", "cancelled_requests"):
+    for name in ("throttles", "signals", "jumps", "cancelled_requests", "credits"):
         for number in range(len(getattr(scenario, name))):
             fewer: dict[str, Any] = {name: _without(getattr(scenario, name), number)}
             yield replace(scenario, **fewer)
-    for name in ("deploy_at", "grouped"):
-        if getattr(scenario, name):
-            none: dict[str, Any] = {name: 0}
-            yield replace(scenario, **none)
+    plain: dict[str, Any] = {
+        "deploy_at": 0, "extended": 0, "cancel_group_at": 0, "grouped": 0, "reorders": False, "in_chunks": False,
+        "range_bytes": 64 << 20, "function_seconds": 900, "receiver": "well",
+        "requests": "g" * len(scenario.requests),
+    }  # fmt: skip
+    for name, value in plain.items():
+        if getattr(scenario, name) != value:
+            yield replace(scenario, **{name: value})
 
 
 def _simpler_batches(plan: BatchPlan) -> Iterator[BatchPlan]:
@@ -167,7 +203,8 @@ def _simpler_batches(plan: BatchPlan) -> Iterator[BatchPlan]:
     if half:
         yield replace(plan, kinds=plan.kinds[:half], models=plan.models[:half])
         yield replace(plan, kinds=plan.kinds[half:], models=plan.models[half:])
-    plain: dict[str, Any] = {"cancel_at": 0, "dropped": False, "billing": "off", "window_seconds": DAY, "skips": True,
+    plain: dict[str, Any] = {"cancel_at": 0, "dropped": False, "uploaded": False, "delete_input_at": 0,
+             "is_read": False, "billing": "off", "window_seconds": DAY, "skips": True,
              "kinds": "g" * len(plan.kinds), "models": "r" * len(plan.models)}  # fmt: skip
     for name, value in plain.items():
         if getattr(plan, name) != value:

@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from greenlet import getcurrent
 
-from offpeak.core.errors import OffpeakError, Unavailable
+from offpeak.core.errors import OffpeakError, StateConflict, Unavailable
 from offpeak.memory.memory import Memory
+from offpeak.memory.rows import _key
 from tests.steps.simulated_threads import Stack
 
 PORTS = (
@@ -28,9 +30,18 @@ LAGGING = {
 }  # fmt: skip
 
 
+EFFECTS = frozenset({
+    "writer", "multipart", "changes", "idempotency", "workflows", "dispatches", "endpoints",
+    "announcements", "drops", "requests", "request_queue", "group_checks", "callbacks",
+    "destinations",
+})  # fmt: skip
+"""Ports that change something: what was sent twice, or arrives after its sender gave up, is seen."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """Chances, per port call or per delivery."""
+    """Chances, per port call or per delivery. `unavailable` fails a call before its effect or after it; `late`: the
+    caller gives up, and the effect comes all the same, some time later; `echo`: the call arrives twice."""
 
     death: float = 0.0
     unavailable: float = 0.0
@@ -38,10 +49,15 @@ class Faults:
     doubled: float = 0.0
     lag: float = 0.0
     freeze: float = 0.0
+    late: float = 0.0
+    echo: float = 0.0
 
 
 CALM = Faults()
-STORM = Faults(death=0.004, unavailable=0.004, lost=0.08, doubled=0.1, lag=0.2, freeze=0.005)
+STORM = Faults(
+    death=0.004, unavailable=0.004, lost=0.08, doubled=0.1, lag=0.2, freeze=0.005, late=0.003,
+    echo=0.005,
+)  # fmt: skip
 
 
 class Death(BaseException):
@@ -76,7 +92,8 @@ class Task:
 
 
 class Port:
-    """A port whose every call is a moment at which somebody else may run, and something go wrong."""
+    """A port whose every call is two moments, before its effect and after it, at which somebody else may run and
+    something go wrong."""
 
     def __init__(self, name: str, target: Any, world: Interleaving) -> None:
         self._name = name
@@ -85,23 +102,63 @@ class Port:
         self._before: dict[tuple[Any, ...], Any] = {}
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
+        target = getattr(self._target, method)
+
         def call(*args: Any, **kwargs: Any) -> Any:
             self._world.moment(self._name)
-            result = getattr(self._target, method)(*args, **kwargs)
+            result = self._reach(method, target, args, kwargs)
             if isinstance(result, Iterator):
                 result = iter(list(result))
             if (self._name, method) in LAGGING:
                 result = self._lagging((method, *args, *sorted(kwargs.items())), list(result))
-            self._world.moment(self._name)
+            self._world.moment(self._name, done=True)
             return result
 
         return call
+
+    def _reach(
+        self, method: str, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The effect: once, twice, or when nobody waits for it any more."""
+        world, faults = self._world, self._world.faults
+        if self._name not in EFFECTS:
+            return target(*args, **kwargs)
+        if world.happens(faults.late):
+            world.come_late(f"late {self._name}.{method}", lambda: target(*args, **kwargs))
+            raise Unavailable("No answer in time.")
+        result = target(*args, **kwargs)
+        if world.happens(faults.echo):
+            world.moment(self._name, done=True)
+            result = self.echo(method, target, result, args, kwargs)
+        return result
+
+    def echo(
+        self, method: str, target: Callable[..., Any], result: Any, args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        """The call arrives a second time, for its first answer was lost on the way: the second's is what is seen."""
+        return target(*args, **kwargs)
 
     def _lagging(self, asked: tuple[Any, ...], now: list[Any]) -> Any:
         before = self._before.get(asked, [])
         self._before[asked] = now
         shown = before if self._world.happens(self._world.faults.lag) else now
         return iter(shown) if asked == ("open",) else shown
+
+
+class ChangesPort(Port):
+    """Its echo is recognised as far as `offpeak.aws.changes` can: a transaction by its token, a put by its `write_id`
+    while nobody has changed the row since. Afterwards it is a conflict, though the write was made."""
+
+    def echo(
+        self, method: str, target: Callable[..., Any], result: Any, args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        row = args[0].row
+        stored = self._target._tables.rows[type(row)].get(_key(row))
+        if len(args) > 1 or stored is None or stored.version == row.version + 1:
+            return result
+        raise StateConflict("Somebody else has changed it since.", code="write_conflict")
 
 
 class Interleaving:
@@ -115,8 +172,10 @@ class Interleaving:
         self.ports: dict[str, Any] = {
             name: Port(name, getattr(self.memory, name), self) for name in PORTS
         }
+        self.ports["changes"] = ChangesPort("changes", self.memory.changes, self)
         self.tasks: list[Task] = []
         self._current: Task | None = None
+        self._home = getcurrent()
 
     def spawn(
         self, name: str, body: Callable[[], Any], *, mortal: bool = True, owner: Task | None = None
@@ -135,22 +194,32 @@ class Interleaving:
         self.tasks.append(task)
         return task
 
-    def moment(self, port: str) -> None:
-        """Inside a task, before a call of this port or after it: others may run now; then this one may die, or its call
-        fail."""
+    def come_late(self, name: str, effect: Callable[[], Any]) -> None:
+        """What was given up on its way arrives nevertheless, minutes later, when others have changed what was there."""
+
+        def arrive() -> None:
+            self.sleep(self.random.choice([1, 40, 200]))
+            with suppress(OffpeakError):
+                effect()
+
+        self.spawn(name, arrive, mortal=False)
+
+    def moment(self, port: str, *, done: bool = False) -> None:
+        """Inside a task, before a call of this port has its effect or after it is `done`: others may run now; then this
+        one may die, or its call fail."""
         if self.happens(self.faults.freeze):
             self.sleep(self.random.choice([30, 200, 500]))
         task = self._pause()
         if task.process.dead or (task.mortal and self.is_fatal(task)):
             task.process.dead = True
             raise Death
-        if task.mortal and port != "clock" and self.fails(port):
+        if task.mortal and port != "clock" and self.fails(port, done):
             raise Unavailable("No answer.")
 
     def is_fatal(self, task: Task) -> bool:
         return self.happens(self.faults.death)
 
-    def fails(self, port: str) -> bool:
+    def fails(self, port: str, done: bool) -> bool:
         return self.happens(self.faults.unavailable)
 
     def wait(self, until: Callable[[], bool]) -> None:
@@ -173,13 +242,13 @@ class Interleaving:
         task = self.running()
         loop = asyncio._get_running_loop()
         if loop is None:
-            task.stack.parent.switch()
+            self._home.switch()
             return task
         hooks = sys.get_asyncgen_hooks()
         asyncio._set_running_loop(None)
         sys.set_asyncgen_hooks(None, None)
         try:
-            task.stack.parent.switch()
+            self._home.switch()
         finally:
             asyncio._set_running_loop(loop)
             sys.set_asyncgen_hooks(*hooks)
@@ -187,7 +256,7 @@ class Interleaving:
 
     def resume(self, task: Task) -> None:
         self._current = task
-        task.stack.parent = getcurrent()
+        self._home = task.stack.parent = getcurrent()
         task.stack.switch()
         if task.finished:
             self.tasks.remove(task)
@@ -204,4 +273,3 @@ class Interleaving:
     def sleep(self, seconds: float) -> None:
         until = self.memory.clock.now() + seconds
         self.wait(lambda: self.memory.clock.now() >= until)
-

@@ -33,8 +33,8 @@ ALICE, BOB = (
 
 
 class RequestSimulation(Simulation):
-    def __init__(self, seed: int, faults: Faults) -> None:
-        super().__init__(seed, faults)
+    def __init__(self, seed: int, faults: Faults, **more: bool) -> None:
+        super().__init__(seed, faults, **more)
         self.memory.changes.commit(Add(ALICE), Add(BOB))
         self._records_seen = 0
         self._checks_seen = 0

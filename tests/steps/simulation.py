@@ -12,6 +12,7 @@ import inspect
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from functools import partial
 from itertools import count
@@ -188,35 +189,47 @@ class Simulation(Interleaving):
     def _process(self, payload: Mapping[str, Any]) -> None:
         ids = payload["account_id"], payload["batch_id"]
         try:
-            for each in payload["ranges"]:
-                self._state(validate_range, *ids, *each.values(), tries=4)
+            self._map(validate_range, ids, [tuple(each.values()) for each in payload["ranges"]], 4)
             planned = self._state(plan_shards, *ids, len(payload["ranges"]), tries=4)
             if planned.next == "reorder":
                 self._reorder(*ids, planned.chunks)
                 planned = self._state(plan_shards, *ids, len(payload["ranges"]), True, tries=4)
             following = planned.next
         except OffpeakError:
-            self._state(fail_batch, *ids)
-            following = "announce"
+            following = self._state(fail_batch, *ids)  # it may have been planned after all
         if following == "run":
             self._run_shards(*ids)
         if following != "announce":
-            for chunk in self._state(close_batch, *ids):
-                self._state(harvest_shards, *ids, chunk.run, chunk.first, chunk.last)
+            closed = self._state(close_batch, *ids)
+            self._map(harvest_shards, ids, [(each.run, each.first, each.last) for each in closed])
             while chunks := self._state(finalize_batch, *ids).chunks:
-                for each in chunks:
-                    self._state(assemble_results, *ids, *astuple(each))
+                self._map(assemble_results, ids, [astuple(each) for each in chunks])
         if payload.get("dropped"):
             self._state(deliver_drop, *ids)
         self._state(announce_batch, *ids)
 
     def _reorder(self, account_id: str, batch_id: str, chunks: Sequence[ChunkPlace]) -> None:
         """A Map whose faults are caught: what isn't reordered stays as it is."""
-        try:
-            for each in chunks:
-                self._state(reorder_shards, account_id, batch_id, each.run, each.chunk, tries=2)
-        except OffpeakError:
-            return
+        places = [(each.run, each.chunk) for each in chunks]
+        with suppress(OffpeakError):
+            self._map(reorder_shards, (account_id, batch_id), places, 2)
+
+    def _map(
+        self, step: Callable[..., Any], ids: tuple[str, str], calls: Sequence[tuple[Any, ...]],
+        tries: int | None = None,
+    ) -> None:  # fmt: skip
+        """A Map's calls, side by side. Raises what the first of them to fail was refused with."""
+        begun = [
+            self.spawn(
+                f"{step.__name__}{ids}{args}",
+                partial(self._state, step, *ids, *args, tries=tries), mortal=False,
+            )
+            for args in calls
+        ]  # fmt: skip
+        self.wait(lambda: all(each.finished for each in begun))
+        for each in begun:
+            if each.error is not None:
+                raise each.error
 
     def _state(self, step: Callable[..., Any], *args: Any, tries: int | None = None) -> Any:
         """Its answer. What is `tries` times refused (not lost: nobody dies so often) goes to the Catch."""

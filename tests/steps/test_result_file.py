@@ -188,6 +188,36 @@ def test_an_upload_that_was_given_up_for_its_age_is_begun_anew() -> None:
     assert world.reader.head(output_key("batch_1")).bytes == sum(s.bytes for s in results.sources)
 
 
+def test_a_plan_whose_put_meets_itself_keeps_its_upload() -> None:
+    world = World()
+    results = apart(world.sources([range(n * 5 + 1, n * 5 + 6) for n in range(20)]))
+    put_over = world.writer.put_over
+
+    def sent_twice(*args: Any) -> ObjectInfo:
+        put_over(*args)
+        return put_over(*args)
+
+    world.writer.put_over = sent_twice  # type: ignore[method-assign, assignment]
+    world.put(results)
+    assert world.reader.head(output_key("batch_1")).bytes == sum(s.bytes for s in results.sources)
+    assert world.multipart.open_ids == ()
+
+
+def test_chunks_that_find_their_upload_gone_have_it_begun_anew() -> None:
+    world = World()
+    results = apart(world.sources([range(n * 5 + 1, n * 5 + 6) for n in range(20)]))
+    first, *others = world.file().undone(results)
+    world.assemble(first)
+    (multipart_id,) = world.multipart.open_ids
+    world.multipart.abort(output_key("batch_1"), multipart_id)
+    for chunk in others:
+        world.assemble(chunk)
+    info, chunks = world.put(results)
+    assert info == world.reader.head(output_key("batch_1"))
+    assert chunks == len(others) + 1
+    assert world.multipart.open_ids == ()
+
+
 def test_a_chunk_whose_source_is_gone_fails_until_the_file_is_there() -> None:
     world = World()
     results = apart(world.sources([range(n * 5 + 1, n * 5 + 6) for n in range(20)]))

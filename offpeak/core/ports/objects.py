@@ -70,7 +70,8 @@ PARTS_MAX = 10_000
 
 
 class Multipart(Protocol):
-    """Large objects out of parts of 5 MiB–5 GiB (the last may be smaller), at most 10,000, numbered from 1."""
+    """Large objects out of parts of 5 MiB–5 GiB (the last may be smaller), at most 10,000, numbered from 1. Whatever is
+    asked of an upload that was completed or aborted raises MultipartGone, but to abort it again."""
 
     def begin(self, key: str, content_type: str = "application/octet-stream") -> str: ...
     def put_part(self, key: str, multipart_id: str, number: int, body: bytes) -> str: ...
@@ -81,7 +82,7 @@ class Multipart(Protocol):
         ...
 
     def complete(self, key: str, multipart_id: str, etags: Mapping[int, str]) -> ObjectInfo:
-        """Raises InvalidRequest when S3 refuses the parts, NotFound when the multipart upload is gone."""
+        """Raises InvalidRequest when S3 refuses the parts, MultipartGone."""
         ...
 
     def abort(self, key: str, multipart_id: str) -> None: ...

@@ -114,6 +114,24 @@ def test_a_page_may_end_anywhere(running: Running, monkeypatch: pytest.MonkeyPat
     assert sorted(seen) == list(range(1, 13))
 
 
+def test_what_a_page_began_is_read_on_though_an_earlier_shard_is_done_meanwhile(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.finish(2)
+    whole = read(running)
+    longest = max(map(len, whole.text.splitlines(keepends=True)))
+    monkeypatch.setitem(PAGES, "page_bytes_max", longest)
+    begun = read(running)
+    running.finish(0)
+    seen, more, after = lines(begun), True, {"after": begun.headers["x-after"]}
+    while more:
+        page = read(running, **after)
+        seen += lines(page)
+        after, more = {"after": page.headers["x-after"]}, page.headers["x-has-more"] == "true"
+    assert seen[:4] == lines(whole)
+    assert sorted(seen) == [1, 2, 3, 4, 9, 10, 11, 12]
+
+
 def test_a_result_that_no_page_can_hold_is_named_and_does_not_stand_in_the_way(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
