@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from offpeak.core.account import Scope, hash_secret, new_secret
 from offpeak.core.batch import TERMINAL, BatchStatus
 from offpeak.core.errors import NotFound
 from offpeak.core.file import File
@@ -80,6 +81,17 @@ def test_a_file_is_no_upload_and_an_upload_no_file(ports: Ports) -> None:
     with pytest.raises(NotFound):
         ports.files.upload(account_id, file.id)
     assert [found.id for found in _files(ports, account_id).rows] == [file.id]
+
+
+def test_a_key_is_kept_under_a_hash_that_only_this_deployment_makes(ports: Ports) -> None:
+    secret = new_secret()
+    hashed = ports.key_hashes.hash_key(secret)
+    assert hashed == ports.key_hashes.hash_key(secret)
+    assert hashed != hash_secret(secret, b"another deployment's pepper")
+    assert secret not in hashed
+    kept = rows.api_key(rows.fresh(ACCOUNT), hash=hashed, scope=Scope.READ, expires_at=rows.NOW)
+    ports.changes.commit(Add(kept))
+    assert ports.accounts.key(hashed) == replace(kept, version=1)
 
 
 def test_accounts_and_their_keys_are_listed(ports: Ports) -> None:

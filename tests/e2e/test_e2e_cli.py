@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from offpeak.aws.connect import Aws
@@ -179,6 +180,40 @@ def test_a_key_is_made_shown_once_and_listed_by_its_end(
     assert keys("revoke", stored.id).returncode == 0
     assert aws.accounts.key(aws.key_hashes.hash_key(secret)).revoked_at is not None
     assert "There is no key" in keys("revoke", "key_0").stderr
+
+
+def test_a_key_is_made_with_a_scope_and_an_end_and_rotated(
+    cloud: LocalCloud, aws: Aws, tmp_path: Path
+) -> None:
+    environment = {**cloud.environment, "OFFPEAK_STAGE": "local"}
+
+    def keys(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = offpeak("keys", *arguments, environment=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def status(method: str, path: str, secret: str) -> int:
+        url, headers = f"{cloud.base_url}/v1{path}", {"Authorization": f"Bearer {secret}"}
+        return httpx.request(method, url, headers=headers, trust_env=False, timeout=60).status_code
+
+    account = f"{tmp_path.name}-weak"
+    made = keys(
+        "create", "--account", account, "--new-account", "--scope", "read", "--expires", "90d"
+    )
+    assert "scope read, good until" in made.stderr
+    old = aws.accounts.key(aws.key_hashes.hash_key(made.stdout.strip()))
+    assert old.lifetime_seconds == 90 * 86_400
+    assert status("GET", "/files", made.stdout.strip()) == 200
+    assert status("POST", "/files", made.stdout.strip()) == 403
+    rotated = keys("rotate", old.id, "--overlap", "1h")
+    assert "stops working in 1h" in rotated.stderr
+    assert status("GET", "/files", rotated.stdout.strip()) == 200
+    assert status("POST", "/files", rotated.stdout.strip()) == 403
+    ends = aws.accounts.key(old.hash).expires_at
+    assert ends is not None
+    assert ends <= aws.clock.now() + 3_600
+    listed = [line.split("\t") for line in keys("list", "--account", account).stdout.splitlines()]
+    assert [(cells[6], cells[8]) for cells in listed] == [("read", "good")] * 2
 
 
 def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(
