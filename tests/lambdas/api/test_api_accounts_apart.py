@@ -8,6 +8,7 @@ byte, and changes nothing.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -77,6 +78,8 @@ MAKING = {
 }  # fmt: skip
 # What is everybody's.
 SHARED = {"GET /v1/models", "GET /v1/webhook_event_types", "GET /openapi.json"}
+CURSORS = ("after", "page", "project_ids", "batch_id")
+"""Where a query names what was made before."""
 BY_PATH = {name for name, route in RULES.items() if "<" in route.rule}
 LISTING = {
     name
@@ -187,7 +190,7 @@ def test_a_list_shows_the_callers_own_whatever_it_is_asked_to_begin_after(
     assert not _shown(client.get(rule), theirs)
     for what, foreign in theirs.ids.items():
         nobodys = unknown(foreign)
-        for parameter in ("after", "page", "project_ids", "batch_id"):
+        for parameter in CURSORS:
             asked = client.get(rule, **{parameter: foreign})
             compared = client.get(rule, **{parameter: nobodys})
             assert _told(asked, (foreign,)) == _told(compared, (nobodys,)), (what, parameter)
@@ -257,3 +260,22 @@ def test_whatever_hides_a_foreign_id_does_not_open_it() -> None:
 
     drive()
     assert belongings(world, "acct_bob") == before
+
+
+def figures() -> dict[str, int]:
+    """How much is tried, for `docs/security.md`: `python -m tests.lambdas.api.test_api_accounts_apart`."""
+    world = World()
+    mine, theirs = settle(world, MINE), settle(world, THEIRS)
+    foreign = len(theirs.ids)
+    return {
+        "routes": len(RULES),
+        "kinds_of_ids": foreign,
+        "foreign_paths": sum(len(list(_paths(RULES[each], mine, theirs.ids))) for each in BY_PATH),
+        "foreign_bodies": sum(len(NAMING[each]("x", mine)) for each in NAMING) * foreign,
+        "foreign_cursors": len(LISTING) * len(CURSORS) * foreign,
+    }
+
+
+if __name__ == "__main__":
+    logging.disable()
+    print(json.dumps(figures()))  # noqa: T201
