@@ -64,10 +64,10 @@ class DynamoDeliveries:
             self._table, destination_id, EVENT, limit=limit, after=after, ascending=False,
             owner="destination_id",
         )  # fmt: skip
+        # A destination is one account's: of somebody else's there is nothing to tell, not even that there is more.
         rows = tuple(map(delivery_from_item, found.rows))
-        return Page(
-            rows=tuple(row for row in rows if row.account_id == account_id), has_more=found.has_more
-        )
+        mine = tuple(row for row in rows if row.account_id == account_id)
+        return Page(rows=mine, has_more=found.has_more and mine == rows)
 
     def due(self, now: int, *, limit: int) -> Sequence[Delivery]:
         found: list[Delivery] = []

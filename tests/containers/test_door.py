@@ -11,7 +11,7 @@ import pytest
 
 from containers.door.buffers import Buffers
 from containers.door.settings import DoorSettings, SettingsError
-from offpeak.core.account import Limits
+from offpeak.core.account import Limits, Scope
 from offpeak.core.errors import Unavailable
 from offpeak.local.processes import free_port
 from offpeak.steps.received_object import PART_BYTES
@@ -101,6 +101,17 @@ def test_an_idempotency_key_makes_one_file_of_two_requests(door: Door, world: Wo
 def test_without_a_key_nothing_is_taken(door: Door, world: World) -> None:
     answer = door.call("POST", "/v1/files", key="nobody", files={"file": LARGE})
     assert (answer.status_code, code_of(answer)) == (401, "invalid_api_key")
+    assert nothing_is_left(world)
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/uploads/upload_0/parts"])
+def test_a_key_that_may_only_read_makes_nothing_here_either(
+    door: Door, world: World, path: str
+) -> None:
+    world.add_key("reader", scope=Scope.READ)
+    body = PURPOSE + FILE + LARGE + END
+    answer = door.call("POST", path, key="reader", content=body, headers=KIND)
+    assert (answer.status_code, code_of(answer)) == (403, "missing_scope")
     assert nothing_is_left(world)
 
 

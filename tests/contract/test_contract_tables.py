@@ -45,6 +45,11 @@ def test_a_foreign_id_is_answered_in_the_words_for_a_made_up_one(ports: Ports) -
     ports.changes.commit(
         Add(file), Add(upload), Add(batch), Add(request), Add(group), Add(webhook), Add(delivery)
     )
+    ports.changes.commit(
+        *(Add(rows.delivery(theirs, destination_id=delivery.destination_id)) for _ in range(2))
+    )
+    told = ports.deliveries.list(mine, delivery.destination_id, limit=1, after=None)
+    assert told == Page(rows=(), has_more=False)
     looks: list[tuple[Callable[[str, str], object], str]] = [
         (ports.files.get, file.id), (ports.files.upload, upload.id),
         (ports.batches.get, batch.id), (ports.requests.get, request.id),

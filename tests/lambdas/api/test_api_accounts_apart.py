@@ -233,6 +233,17 @@ def _listen(world: World, signed: list[str]) -> None:
     world.presigner._sign = noted  # type: ignore[method-assign]
 
 
+def test_an_idempotency_key_is_its_accounts_own(client: Client) -> None:
+    """The same key and the same request of two accounts make two things; a third's tells nothing of them."""
+    new, key = {"filename": "a", "purpose": "batch", "bytes": 9}, {"idempotency_key": "same"}
+    mine, again = client.post("/v1/files", new, **key), client.post("/v1/files", new, **key)
+    theirs = client.as_("bob").post("/v1/files", new, **key)
+    assert mine.json["id"] == again.json["id"] != theirs.json["id"]
+    other = client.as_("bob").post("/v1/files", {**new, "bytes": 10}, **key)
+    other.error(409, "idempotency_key_reused")
+    client.post("/v1/files", {**new, "bytes": 10}, **key).error(409, "idempotency_key_reused")
+
+
 def test_whatever_hides_a_foreign_id_does_not_open_it() -> None:
     """Other spellings of an id that exists: percent-encoded, in capitals, with blanks, dots and slashes around it."""
     world = World()
