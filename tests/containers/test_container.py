@@ -61,7 +61,10 @@ def echo(containers: Containers) -> Iterator[httpx.Client]:
 
 def test_until_its_engine_is_ready_it_answers_503(containers: Containers) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    settings = {"OFFPEAK_ENGINE": "openai_server", "OFFPEAK_ENGINE_URL": nowhere}
+    settings = {
+        "OFFPEAK_ENGINE": "openai_server", "OFFPEAK_ENGINE_URL": nowhere,
+        "OFFPEAK_ENGINE_ALLOWED": "127.0.0.1",
+    }  # fmt: skip
     with containers.started(settings) as container:
         eventually(container, lambda: container.ping() == 503)
         answer = container.invoke(containers.world(chat("one")))

@@ -28,12 +28,16 @@ def test_every_variable_has_its_setting() -> None:
             "OFFPEAK_ENGINE_ARGS": '{"max-model-len": 9}', "SAGEMAKER_BIND_TO_PORT": "81",
             "OFFPEAK_BIND_HOST": "127.0.0.1", "OFFPEAK_CHECKPOINT_SECONDS": "0.5",
             "OFFPEAK_LINE_ATTEMPTS_MAX": "2",
+            "OFFPEAK_ENGINE_ALLOWED": "vllm.internal., 10.0.0.0/8,",
         }
     )  # fmt: skip
     assert settings.engine_args == {"max-model-len": 9}
     assert (settings.bind_host, settings.port) == ("127.0.0.1", 81)
     assert (settings.worker.checkpoint_seconds, settings.worker.line_attempts_max) == (0.5, 2)
     assert "secret" not in repr(settings)
+    assert settings.engine_allowed.admits("vllm.internal", "192.168.0.1")
+    assert settings.engine_allowed.admits("any", "10.1.2.3")
+    assert not settings.engine_allowed.admits("any", "192.168.0.1")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,8 @@ def test_every_variable_has_its_setting() -> None:
         ("OFFPEAK_RENEW_SECONDS", "soon"),
         ("OFFPEAK_RENEW_SECONDS", "0"),
         ("OFFPEAK_LINE_ATTEMPTS_MAX", "1.5"),
+        ("OFFPEAK_ENGINE_ALLOWED", "http://10.0.0.1"),
+        ("OFFPEAK_ENGINE_ALLOWED", "10.0.0.0/33"),
     ],
 )
 def test_a_wrong_value_is_refused(name: str, value: str) -> None:

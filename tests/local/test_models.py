@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from offpeak.core.catalogue import Catalogue, parse_catalogue
+from offpeak.core.destination import Allowed, parse_destination
 from offpeak.core.models_text import write_models
 from offpeak.local.models import (
     EMBEDDINGS,
@@ -93,6 +94,15 @@ def test_a_servers_model_is_called_by_its_own_name(tmp_path: Path) -> None:
     offered = offer("http://127.0.0.1:9/v1", "llama-3", tmp_path)
     assert offered.models[0].id == "llama-3"
     assert offered.environment["OFFPEAK_ENGINE_URL"] == "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("http://192.168.1.5:8000", "192.168.1.5"), ("http://[fd00::1]:8/v1", "fd00::1"), ("https://LLM.lan", "llm.lan")],
+)  # fmt: skip
+def test_whoever_names_a_server_may_reach_it(url: str, host: str, tmp_path: Path) -> None:
+    allowed = Allowed.parse(offer(url, "llama-3", tmp_path).environment["OFFPEAK_ENGINE_ALLOWED"])
+    assert parse_destination(f"{url}/v1/models", allowed=allowed).host == host
 
 
 @pytest.mark.parametrize(
