@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -91,14 +91,28 @@ def test_usage_is_read_from_what_engines_really_send() -> None:
         assert read_usage(strange) == Usage()
 
 
+@pytest.mark.parametrize("tokens", [-1, -(10**40), 10**10, 10**40])
+def test_tokens_that_no_answer_has_are_not_counted_and_nobody_pays_or_is_paid_for_them(
+    tokens: int,
+) -> None:
+    assert read_usage(b'{"usage":{"prompt_tokens":3,"completion_tokens":%d}}' % tokens) == Usage()
+
+
+def test_a_part_of_the_tokens_is_at_most_all_of_them() -> None:
+    assert read_usage(
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":'
+        b'{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":9}}}'
+    ) == Usage(input_tokens=3, cached_tokens=3, output_tokens=2, reasoning_tokens=2)
+
+
 # ── a server by its URL ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
 class Server:
-    """Answers as told, in turn: (status, headers); then 200. None hangs up."""
+    """Answers as told, in turn: (status, headers), or this body under status 200; then 200. None hangs up."""
 
-    faults: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)
+    faults: list[tuple[int, dict[str, str]] | bytes | None] = field(default_factory=list)
     requests: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -115,6 +129,9 @@ def serving(server: Server) -> Iterator[Server]:
             fault = server.faults.pop(0) if server.faults else (200, {})
             if fault is None:
                 self.close_connection = True
+                return
+            if isinstance(fault, bytes):
+                self.send(200, {}, fault)
                 return
             status, headers = fault
             good = {"model": body["model"], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}
@@ -146,8 +163,10 @@ def serving(server: Server) -> Iterator[Server]:
 QUICK = ServerSettings(attempts_max=4, retry_seconds=0.001, start_seconds_max=0.1)
 
 
-def engine_of(url: str, **more: Any) -> OpenAIServerEngine:
-    return OpenAIServerEngine(url, "tiny", HttpDestinations(Reach.LOOPBACK), settings=QUICK, **more)
+def engine_of(url: str, settings: ServerSettings = QUICK, **more: Any) -> OpenAIServerEngine:
+    return OpenAIServerEngine(
+        url, "tiny", HttpDestinations(Reach.LOOPBACK), settings=settings, **more
+    )
 
 
 def test_a_request_reaches_the_server_under_the_name_it_knows() -> None:
@@ -184,6 +203,43 @@ def test_what_the_server_refuses_is_not_tried_again() -> None:
 def test_a_server_that_hangs_up_for_good_is_a_dead_engine() -> None:
     with serving(Server(faults=[None] * 9)) as server, pytest.raises(EngineDead):
         ask(engine_of(server.url), chat("hello"))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>502 Bad Gateway</html>", b'{"choices":[', b"[1]", b'"words"', b"\xff\xfe",
+             b"[" * 100_000]
+)  # fmt: skip
+def test_a_success_that_is_no_json_object_is_the_server_s_fault(body: bytes) -> None:
+    with serving(Server(faults=[body])) as server:
+        answer = ask(engine_of(server.url), chat("hello"))
+    assert (answer.status_code, answer.usage) == (502, Usage())
+    assert "no JSON object" in json.loads(answer.body)["error"]["message"]
+
+
+def test_a_redirect_is_no_answer() -> None:
+    with serving(Server(faults=[(302, {"Location": "/elsewhere"})])) as server:
+        answer = ask(engine_of(server.url), chat("hello"))
+    assert (answer.status_code, len(server.requests)) == (502, 1)
+
+
+def test_an_answer_with_nan_in_it_is_one() -> None:
+    with serving(Server(faults=[b'{"logprob":NaN}'])) as server:
+        answer = ask(engine_of(server.url), chat("hello"))
+    assert (answer.status_code, answer.body) == (200, b'{"logprob":NaN}')
+
+
+def test_of_an_answer_without_an_end_no_more_than_the_limit_is_taken() -> None:
+    short = replace(QUICK, answer_bytes_max=1_000)
+    with serving(Server(faults=[b'{"a":"%b"}' % (b"x" * 990_000)])) as server:
+        answer = ask(engine_of(server.url, settings=short), chat("hello"))
+    assert answer.status_code == 502
+    assert "more than 1,000 bytes" in json.loads(answer.body)["error"]["message"]
+
+
+def test_what_claims_to_be_compressed_and_is_not_is_tried_again() -> None:
+    with serving(Server(faults=[(200, {"Content-Encoding": "gzip"})])) as server:
+        answer = ask(engine_of(server.url), chat("hello"))
+    assert (answer.status_code, len(server.requests)) == (200, 2)
 
 
 def test_where_nothing_answers_the_engine_does_not_start() -> None:

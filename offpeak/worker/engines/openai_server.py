@@ -7,6 +7,7 @@ The URL is an operator's, and passes the guard all the same (`guarded.py`): a pr
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -21,7 +22,7 @@ import msgspec
 from offpeak.core.errors import InvalidRequest, Unavailable
 from offpeak.core.ports import Destinations
 from offpeak.wire.usage import read_usage
-from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits
+from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits, error_answer
 from offpeak.worker.engines.guarded import GuardedTransport
 
 logger = logging.getLogger(__name__)
@@ -30,10 +31,8 @@ _LIMITS = {
     "/v1/responses": ("max_output_tokens",),
 }
 """The fields that limit an answer; the first is the one that every server knows."""
-_REDIRECTED = (
-    b'{"error":{"message":"The server answered with a redirect, which is not followed.",'
-    b'"type":"server_error","param":null,"code":"redirected"}}'
-)
+_CUT = "offpeak.cut"
+"""Marks an answer that was longer than is taken."""
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -156,12 +155,12 @@ class OpenAIServerEngine:
                 return await self._exchange(endpoint, request), ""
         except TimeoutError:
             return None, f"no answer within {self._settings.answer_seconds_max:g} s"
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             logger.warning("%s: %s", self._root, type(error).__name__)
             return None, f"{type(error).__name__} {error}"
 
     async def _exchange(self, endpoint: str, request: bytes) -> httpx.Response:
-        """The answer, whole. Raises TransportError for one that is too large."""
+        """The answer, or one that is marked as cut."""
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         async with self._client.stream(
             "POST", endpoint, content=request, headers=headers
@@ -170,8 +169,7 @@ class OpenAIServerEngine:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > self._settings.answer_bytes_max:
-                    most = f"{self._settings.answer_bytes_max:,} bytes"
-                    raise httpx.ReadError(f"The answer has more than {most}.")
+                    return httpx.Response(response.status_code, extensions={_CUT: True})
             kept = {"Retry-After"} & set(response.headers)
             return httpx.Response(
                 response.status_code, content=bytes(content),
@@ -187,11 +185,16 @@ class OpenAIServerEngine:
         return float(backed_off * random.uniform(0.5, 1.0))
 
     def _answer(self, response: httpx.Response) -> EngineAnswer:
-        body = response.content
-        if 300 <= response.status_code < 400:
-            return EngineAnswer(status_code=502, body=_REDIRECTED)
-        if response.status_code >= 400:
-            return EngineAnswer(status_code=response.status_code, body=body)
+        """A success is a JSON object, whatever the server says of it: a proxy's page under status 200 is none."""
+        status, body = response.status_code, response.content
+        if _CUT in response.extensions:
+            return _garbage(f"has more than {self._settings.answer_bytes_max:,} bytes")
+        if 300 <= status < 400:
+            return _garbage("is a redirect, which is not followed")
+        if status >= 400:
+            return EngineAnswer(status_code=status, body=body)
+        if not _is_object(body):
+            return _garbage("is no JSON object")
         if self._server_model != self._name:
             body = _renamed(body, self._name)
         return EngineAnswer(status_code=response.status_code, body=body, usage=read_usage(body))
@@ -218,6 +221,29 @@ def _retry_after(response: httpx.Response) -> float | None:
         return max(0.0, float(response.headers["Retry-After"]))
     except (KeyError, ValueError):
         return None
+
+
+class _Object(msgspec.Struct):
+    """Any JSON object."""
+
+
+_OBJECTS = msgspec.json.Decoder(_Object)
+
+
+def _is_object(body: bytes) -> bool:
+    """NaN, which some servers write, is let through here and becomes null in the result."""
+    try:
+        _OBJECTS.decode(body)
+    except (ValueError, RecursionError):
+        try:
+            return isinstance(json.loads(body), dict)
+        except (ValueError, RecursionError):
+            return False
+    return True
+
+
+def _garbage(what: str) -> EngineAnswer:
+    return error_answer(502, f"The server's answer {what}.", kind="server_error")
 
 
 def _renamed(body: bytes, model: str) -> bytes:
