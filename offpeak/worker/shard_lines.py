@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from offpeak.core.invocation import ShardOrder
+from offpeak.core.request_line import FinishedLine
 from offpeak.core.usage import Usage
 from offpeak.wire.request_lines import read_custom_id
 from offpeak.worker.cancellations import Cancellations
@@ -170,7 +171,7 @@ class ShardLines:
             self._fail(flight.number, flight.raw, *_CANCELLED)
             return
         try:
-            line = await self._work.answer(flight.number, flight.raw)
+            line = await self._answered(flight)
         except asyncio.CancelledError:
             # Of two that may be cancelled: the line by itself, or it with all others, because the shard ends.
             task = flight.task
@@ -187,6 +188,14 @@ class ShardLines:
         self._checkpoints.add(line)
         if self._checkpoints.pending_bytes >= self._settings.checkpoint_bytes_max:
             self.much_to_flush.set()
+
+    async def _answered(self, flight: _Flight) -> FinishedLine:
+        """Raises EngineDead for an engine in this process that found no memory, too: what it has left is in no known
+        state, and some line was to blame."""
+        try:
+            return await self._work.answer(flight.number, flight.raw)
+        except MemoryError:
+            raise EngineDead("The engine ran out of memory.") from None
 
     async def accuse(self) -> None:
         """After an EngineDead: leaves word of what was in flight, for the next attempt."""

@@ -81,6 +81,15 @@ def test_a_shard_of_one_line_that_kills_is_tried_as_often_as_any() -> None:
     assert [engine.asked for engine in engines] == [[POISON]] * 3 + [[]]
 
 
+def test_a_line_that_takes_all_memory_is_found_like_one_that_kills() -> None:
+    texts = [f"text {n}" for n in range(40)]
+    texts[20] += f" [[memory={10**11}]]"  # more than a process can address
+    _, engines, report = attempts(World.of(*texts))
+    assert report is not None
+    assert (report.counts.completed, report.counts.failed) == (39, 1)
+    assert [texts[20] in engine.asked for engine in engines] == [True, True, True, False]
+
+
 def test_the_neighbour_shard_on_the_engine_is_not_to_blame() -> None:
     """It is on the engine each time that it dies, but not when the other's line is alone there."""
     poisoned = World.of(*(f"text {n}" for n in range(20)), POISON)

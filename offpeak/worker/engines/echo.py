@@ -4,6 +4,7 @@ A word of the prompt may ask for a fault:
 
     [[status=429]]   answers with this status           [[sleep=2.5]]   takes so many seconds more
     [[die]]          the engine dies, for every request
+    [[memory=64]]    takes so many MiB while it answers
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from offpeak.worker.engine import EngineAnswer, EngineDead, EngineLimits, error_
 EMBEDDING_DIMENSIONS = 8
 CREATED = 1_767_225_600
 """Answers are the same at any time, so they can't carry one."""
-_FAULT = re.compile(r"\[\[(status|sleep|die)(?:=([0-9.]+))?\]\]")
+_FAULT = re.compile(r"\[\[(status|sleep|die|memory)(?:=([0-9.]+))?\]\]")
 
 
 class EchoEngine:
@@ -56,7 +57,9 @@ class EchoEngine:
             return error_answer(400, f"The body is no request for {endpoint}.")
         faults = dict(fault for text in prompts if "[[" in text for fault in _FAULT.findall(text))
         self._counters["requests"] += 1
+        taken = bytes(int(faults.get("memory") or 0) << 20)
         await asyncio.sleep(self._seconds_per_line + float(faults.get("sleep") or 0))
+        del taken
         if "die" in faults:
             self._dead = True
             raise EngineDead("The echo was asked to die.")
