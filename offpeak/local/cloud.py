@@ -38,6 +38,7 @@ from offpeak.local.gateway import encode_config as encode_gateway
 from offpeak.local.keys import Keys
 from offpeak.local.models import known_models, offer, with_fields, with_names
 from offpeak.local.processes import Process, ProcessFailed, answers, free_port
+from offpeak.local.programs import START_SECONDS_MAX, Programs
 from offpeak.local.sagemaker.__main__ import Served, encode_config
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS
 from offpeak.local.sagemaker.spec import read_endpoint
@@ -49,7 +50,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY_MODEL = ROOT / ".offpeak/tiny-model"
 STAGE = "local"
 ACCOUNT = "default"
-START_SECONDS_MAX = 30.0
 DOOR_STOP_SECONDS = 20.0
 COLD_SECONDS_MAX = 180.0
 WORKERS_SECONDS_MAX = 900.0
@@ -124,7 +124,7 @@ class LocalCloud:
         self._http = self._open.enter_context(
             httpx.Client(timeout=START_SECONDS_MAX, trust_env=False)
         )
-        self._processes: list[Process] = []
+        self.programs = Programs(self._folder, self._open)
         self._inference_url = ""
 
     def __enter__(self) -> LocalCloud:
@@ -176,6 +176,10 @@ class LocalCloud:
         made = self._keys.create(account)
         return made.account.id, made.secret
 
+    def pids(self) -> Mapping[str, int]:
+        """The processes of the cloud by name, but for workers and for functions, which are the emulator's children."""
+        return {"emulator": self._emulator.pid, **self.programs.pids()}
+
     def workers(self) -> Sequence[Mapping[str, Any]]:
         """The stand-in's instances: `endpoint`, `instance`, `pid`, `url`, `ready`, `in_flight`."""
         answer = self._http.get(f"{self._inference_url}/_local/instances").raise_for_status()
@@ -189,8 +193,7 @@ class LocalCloud:
 
     def check(self) -> None:
         """Raises ProcessFailed when a process of the cloud has ended by itself."""
-        for process in self._processes:
-            process.check()
+        self.programs.check()
         self._emulator.check()
 
     def wait_for_workers(self, seconds: float = WORKERS_SECONDS_MAX) -> None:
@@ -318,7 +321,9 @@ class LocalCloud:
             if stack.name.startswith(INFERENCE)
         ]
         config = encode_config(port, served)
-        self._start_configured("offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10)
+        self.programs.start_configured(
+            "offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10
+        )
 
     def _start_gateway(self, stacks: Sequence[Stack]) -> str:
         """Its URL."""
@@ -331,7 +336,7 @@ class LocalCloud:
             answers=list(resources_of(template, "AWS::ApiGateway::GatewayResponse").values()),
             binary_types=rest_api.get("BinaryMediaTypes", []),
         )
-        self._start_configured(
+        self.programs.start_configured(
             "offpeak.local.gateway", encode_gateway(gateway), gateway.port, DOOR_STOP_SECONDS
         )
         return f"http://127.0.0.1:{gateway.port}"
@@ -349,37 +354,7 @@ class LocalCloud:
             "OFFPEAK_DRAIN_SECONDS": "2",
         }
         command = [sys.executable, "-m", "containers.door.main"]
-        self._start_process("door", command, environment, self._port, DOOR_STOP_SECONDS)
-
-    def _start_configured(self, module: str, config: str, port: int, stop_seconds: float) -> None:
-        """A program of ours whose one argument is its configuration."""
-        name = module.rsplit(".", 1)[-1]
-        path = self._folder / f"{name}.json"
-        path.write_text(config)
-        path.chmod(0o600)
-        command: list[str | Path] = [sys.executable, "-m", module, path]
-        self._start_process(name, command, {}, port, stop_seconds)
-
-    def _start_process(
-        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], port: int,
-        stop_seconds: float,
-    ) -> None:  # fmt: skip
-        process = Process(
-            name,
-            command,
-            log=self._folder / "logs" / f"{name}.log",
-            environment={
-                "PATH": "/usr/bin:/bin",
-                "LANG": "C.UTF-8",
-                "PYTHONUNBUFFERED": "1",
-                "AWS_SDK_UA_APP_ID": name,
-                **environment,
-            },
-            cwd=ROOT,
-        )
-        self._open.callback(process.stop, stop_seconds)
-        self._processes.append(process)
-        process.wait_until(lambda: answers(port), START_SECONDS_MAX)
+        self.programs.start("door", command, environment, self._port, DOOR_STOP_SECONDS)
 
     def _wait_for_api(self) -> None:
         """Asks until a request goes all the way, so that the first caller doesn't wait for a cold start. On a machine

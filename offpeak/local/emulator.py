@@ -47,6 +47,13 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """Raises ProcessFailed when it doesn't run. Functions' processes are its children."""
+        if self._process is None:
+            raise ProcessFailed("The AWS emulator does not run.")
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         return self._folder / "emulator.log"
 
