@@ -89,6 +89,9 @@ class Instance:
         return answer.status_code == 200
 
     def send(self, number: signal.Signals) -> None:
+        """Whoever is told to stop gets nothing more to do: SageMaker sends SIGTERM to instances that are out of use."""
+        if number is signal.SIGTERM:
+            self.ready = False
         self._process.send(number)
 
     def kill(self) -> None:
