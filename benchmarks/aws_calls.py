@@ -105,15 +105,14 @@ class Recorder:
             return len(self._calls)
 
     def record(self, request: Request, body: bytes, answer: httpx.Response) -> None:
-        service = _service(request)
-        operation = _operation(service, request, body)
+        caller, service, operation, resource = describe(request, body)
         with self._lock:
             self._calls.append(
                 Call(
-                    caller=_caller(request),
+                    caller=caller,
                     service=service,
                     operation=operation,
-                    resource=_resource(service, request, body),
+                    resource=resource,
                     status=answer.status_code,
                     sent_bytes=len(body),
                     got_bytes=len(answer.content),
@@ -170,6 +169,13 @@ def _app(recorder: Recorder) -> Starlette:
 
 
 # ── what a call is ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def describe(request: Request, body: bytes) -> tuple[str, str, str, str]:
+    """Who calls, which service, which operation, and of what: S3's key or the prefix that is listed; a queue's name."""
+    service = _service(request)
+    operation = _operation(service, request, body)
+    return _caller(request), service, operation, _resource(service, request, body)
 
 
 def _caller(request: Request) -> str:
