@@ -19,7 +19,7 @@ from offpeak.worker.instance import Instance
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.settings import WorkerSettings
 from tests.simulation.event_loop import SimulatedLoop
-from tests.steps.interleaving import Interleaving
+from tests.steps.interleaving import Death, Interleaving
 
 SETTINGS = WorkerSettings(
     lease_seconds=180, renew_seconds=60, poll_seconds=45, checkpoint_seconds=30,
@@ -83,7 +83,14 @@ class Instances:
         self.last_asked[prompt.partition("-")[0]] = self._world.memory.clock.now()
 
     def answer_after(self) -> float:
-        return self._world.random.choice([0.5, 2, 20, 60])
+        return self._world.random.choice([0.5, 2, 20, 60, 120])
+
+    def may_die(self) -> None:
+        """Killed between two request lines. Between two lines of its code is where its port calls are: nothing that
+        outlives a process changes anywhere else."""
+        if self._world.happens(self._world.faults.death):
+            self._world.running().process.dead = True
+            raise Death
 
     def sample(self) -> str:
         """No two generations are the same."""
@@ -115,6 +122,7 @@ class _Engine:
         prompt = str(body["prompt"])
         self._instances.note(prompt)
         await asyncio.sleep(self._instances.answer_after() + 1_000 * ("slow" in prompt))
+        self._instances.may_die()
         if self._dead or "poison" in prompt:
             self._dead = True
             raise EngineDead("The engine is gone.")

@@ -10,6 +10,7 @@ from typing import Any
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.layout import batch_errors_key, error_key, output_key
 from offpeak.core.run import Run
+from offpeak.core.shard import Shard
 from offpeak.core.usage import Usage
 from offpeak.wire.results import line_number
 from tests.simulation.books import books
@@ -46,6 +47,8 @@ def _violations(town: Town) -> Iterator[Wrong]:
                 yield "refused without a reason", (batch, town.callers.refused[number])
         elif batch is None:
             yield "lost batch", number
+        elif len(town.batches_of(number)) > 1 and not town.scenario.jumps:
+            yield "a batch twice", town.batches_of(number)  # in a leap, a key's day is over
         else:
             yield from _of_batch(town, batch, plan, number)
     yield from requests(town)
@@ -85,6 +88,7 @@ def _of_batch(town: Town, batch: Batch, plan: BatchPlan, number: int) -> Iterato
     if batch.usage not in (used, None) or (batch.usage is None and output):
         yield "usage", f"{batch.id}: {batch.usage}, its results {used}"
     yield from _of_reader(town, batch, output + errors)
+    yield from _of_work(town, batch, plan, number)
 
 
 def _results(town: Town, batch: Batch, file_id: str | None, key: str) -> list[bytes]:
@@ -171,6 +175,19 @@ def _of_reader(town: Town, batch: Batch, results: list[bytes]) -> Iterator[Wrong
         yield "read what is no result", batch.id
     if read is not None and read.is_whole and sorted(read.lines) != sorted(results):
         yield "not every result was read", f"{batch.id}: {len(read.lines)} of {len(results)}"
+
+
+def _of_work(town: Town, batch: Batch, plan: BatchPlan, number: int) -> Iterator[Wrong]:
+    """In calm weather every line is worked once, by the first attempt at its shard."""
+    if not town.scenario.is_calm or set(plan.kinds) & set("ps"):
+        return
+    asked = town.instances.asked
+    if again := [p for p in asked if p.startswith(f"{number}-") and asked[p] > 1]:
+        yield "worked twice in calm weather", f"{batch.id}: {again}"
+    if batch.status is BatchStatus.COMPLETED:
+        for shard in town.rows(Shard):
+            if shard.batch_id == batch.id and shard.attempt > 1:
+                yield "tried again in calm weather", shard
 
 
 def _patience(town: Town) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery, DeliveryStatus
-from offpeak.core.file import File
+from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering, is_gathering
 from offpeak.core.request import Request
 from offpeak.core.run import Run
@@ -39,11 +39,7 @@ def callbacks(town: Town) -> Iterator[tuple[str, object]]:
 def leftovers(town: Town) -> Iterator[tuple[str, object]]:
     yield from _of_work(town)
     batches = {batch.id: batch for batch in town.rows(Batch)}
-    for file in town.rows(File):
-        batch = batches.get(file.filename.partition("_output")[0].partition("_error")[0])
-        named = batch and file.id in (batch.output_file_id, batch.error_file_id)
-        if file.purpose == OUTPUT_PURPOSE and not named:
-            yield "orphan file", file
+    yield from _of_files(town, batches)
     for gathering in town.rows(Gathering):
         if gathering.is_open or gathering.id not in batches:
             yield "open gathering", gathering
@@ -52,6 +48,22 @@ def leftovers(town: Town) -> Iterator[tuple[str, object]]:
             yield "open batch", batch
     if orphans := town.orphan_uploads():
         yield "orphan multipart upload", orphans
+
+
+def _of_files(town: Town, batches: Mapping[str, Batch]) -> Iterator[tuple[str, object]]:
+    files = town.rows(File)
+    for file in files:
+        batch = batches.get(file.filename.partition("_output")[0].partition("_error")[0])
+        named = batch and file.id in (batch.output_file_id, batch.error_file_id)
+        if file.purpose == OUTPUT_PURPOSE and not named:
+            yield "orphan file", file
+    uploaded = {upload.file_id for upload in town.rows(Upload)}
+    for number, plan in enumerate(town.scenario.batches):
+        found = [file for file in files if file.filename == f"{number}.jsonl" and not plan.dropped]
+        if plan.uploaded and not {file.id for file in found} <= uploaded:
+            yield "a file of no upload", found
+        if len(found) > 1 and not (plan.uploaded or town.scenario.jumps):
+            yield "a file twice", found
 
 
 def _of_work(town: Town) -> Iterator[tuple[str, object]]:

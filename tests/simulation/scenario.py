@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Any
 
-from tests.steps.interleaving import Faults
+from tests.steps.interleaving import CALM, Faults
 
 DAY = 86_400
 
@@ -61,6 +61,10 @@ class Scenario:
     deploy_at: int = 0
     calm_at: int = 15_000
 
+    @property
+    def is_calm(self) -> bool:
+        return self == becalmed(self)
+
     def encode(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -84,7 +88,7 @@ def draw(seed: int) -> Scenario:
     chance = Random(f"scenario {seed}")
     requests = chance.choice([0, 0, 3, 8, 20])
     grouped = chance.randint(0, requests)
-    return Scenario(
+    drawn = Scenario(
         seed=seed,
         faults=_faults(chance),
         batches=tuple(_batch(chance) for _ in range(chance.choice([1, 1, 2, 3]))),
@@ -110,6 +114,15 @@ def draw(seed: int) -> Scenario:
         signals=tuple(chance.randint(100, 8_000) for _ in range(chance.choice([0, 0, 1, 2]))),
         jumps=(chance.randint(200, 8_000),) if chance.random() < 0.1 else (),
         deploy_at=chance.randint(100, 5_000) if chance.random() < 0.25 else 0,
+    )  # fmt: skip
+    return drawn if chance.random() < 0.92 else becalmed(drawn)
+
+
+def becalmed(scenario: Scenario) -> Scenario:
+    """Where nothing goes wrong, nothing is done twice either."""
+    return replace(
+        scenario, faults=CALM, throttles=(), signals=(), jumps=(), deploy_at=0,
+        function_seconds=900,
     )  # fmt: skip
 
 

@@ -222,11 +222,13 @@ class Town(Weather):
 
     def find_batch(self, number: int) -> Batch | None:
         """The plan's, once its producer's object or its caller's call has made one."""
+        return next(iter(self.batches_of(number)), None)
+
+    def batches_of(self, number: int) -> list[Batch]:
         key, wanted = f"drop/acct_1/{number}.jsonl", {"plan": str(number)}
-        found = self.memory.changes._tables.select(
+        return self.memory.changes._tables.select(
             Batch, lambda row: row.metadata == wanted or bool(row.drop and row.drop.key == key)
         )
-        return found[0] if found else None
 
     def model_of(self, batch: Batch, line: int) -> str:
         """The model that this line of the batch's input asks for."""

@@ -55,9 +55,9 @@ class RequestSimulation(Simulation):
                 delay = max(delay for _, delay in batch)
                 self.spawn("collector's queue", partial(self._collect, texts, delay), mortal=False)
         for ids in self.memory.group_checks.asks[self._checks_seen :]:
-            self.spawn(
-                f"queue of {ids}", partial(self._receive, finalize_group, *ids), mortal=False
-            )  # fmt: skip
+            for _ in range(self._copies()):
+                look = partial(self._receive, finalize_group, *ids)
+                self.spawn(f"queue of {ids}", look, mortal=False)
         self._checks_seen = len(self.memory.group_checks.asks)
 
     def _collect(self, texts: list[str], delay: int) -> None:

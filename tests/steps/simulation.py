@@ -134,8 +134,9 @@ class Simulation(Interleaving):
         self.memory.clock.advance(self.random.choice([1, 5, 20, 60, 90]))
         if self.memory.clock.now() - self._last_sweep >= 60:
             self._last_sweep = self.memory.clock.now()
-            self.spawn("sweep", lambda: self.call(sweep))
-            self.spawn("show_drops", lambda: self.call(show_drops))
+            for step in (sweep, show_drops):
+                for _ in range(2 if self.happens(self.faults.doubled) else 1):
+                    self.spawn(step.__name__, partial(self.call, step))
 
     def call(self, step: Callable[..., Any], *args: Any) -> Any:
         """The step with the ports that it asks for."""
@@ -151,7 +152,7 @@ class Simulation(Interleaving):
             payload = self.memory.workflows.started[name]
             self.spawn(f"execution {name}", partial(self._process, payload), mortal=False)
         for pool in self.memory.dispatches.asks[self._asks_seen :]:
-            self._pool_asks[pool] += 1
+            self._pool_asks[pool] += self._copies()
         self._asks_seen = len(self.memory.dispatches.asks)
         for pool, asks in self._pool_asks.items():
             busy = self._pool_busy.get(pool)
