@@ -57,16 +57,18 @@ def batch_errors_key(batch_id: str) -> str:
     return f"results/{batch_id}/validation.json"
 
 
-def manifest_key(batch_id: str, run: int) -> str:
-    return f"work/{batch_id}/{run}/manifest.jsonl"
+def manifest_key(batch_id: str, run: int, cut: str) -> str:
+    """`cut` names one call's cutting. Two calls at once may cut differently, while a new version is deployed: neither
+    writes over what the other's row has come to name."""
+    return f"work/{batch_id}/{run}/manifest-{cut}.jsonl"
 
 
 def draft_key(batch_id: str) -> str:
     return f"work/{batch_id}/plan.json"
 
 
-def reordered_manifest_key(batch_id: str, run: int) -> str:
-    return f"work/{batch_id}/{run}/reordered/manifest.jsonl"
+def reordered_manifest_key(batch_id: str, run: int, cut: str) -> str:
+    return f"work/{batch_id}/{run}/reordered/manifest-{cut}.jsonl"
 
 
 def reordered_lines_key(batch_id: str, run: int, chunk: int) -> str:
@@ -127,10 +129,6 @@ def request_input_key(account_id: str, request_id: str) -> str:
 
 def segment_key(name: str) -> str:
     return f"work/segments/{name}.jsonl"
-
-
-def gathering_manifest_key(gathering_id: str, version: int) -> str:
-    return f"work/{gathering_id}/0/manifest-{version}.jsonl"
 
 
 def cancelled_prefix(pool: str) -> str:

@@ -6,6 +6,7 @@ Memory holds a shard in the making for each model.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from secrets import token_hex
 
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
@@ -39,6 +40,7 @@ def draft_plan(
             opened = StreamedObject(key, writer=writer, multipart=multipart)
             return stack.enter_context(opened)
 
+        cut = token_hex(8)
         manifests: dict[str, _Manifest] = {}
         refused = begin(invalid_lines_key(batch.id))
         invalid_lines = 0
@@ -48,7 +50,7 @@ def draft_plan(
                 invalid_lines += 1
                 continue
             if piece.model not in manifests:
-                key = manifest_key(batch.id, len(manifests))
+                key = manifest_key(batch.id, len(manifests), cut)
                 manifests[piece.model] = _Manifest(_model(piece.model, catalogue), key, begin(key))
             manifests[piece.model].add(piece.segment)
         runs = [

@@ -125,8 +125,8 @@ def plan_shards(
             body = encode_batch_errors(verdict.errors, verdict.total)
             writer.put(batch_errors_key(batch_id), body, "application/json")
         elif chunks and batch.status is BatchStatus.VALIDATING:
-            writer.put(draft_key(batch_id), encode_draft(draft), "application/json")
-            return Planning("reorder", chunks, shares)
+            kept = _kept(batch_id, draft, reader, writer)
+            return Planning("reorder", _chunk_places(kept), shares)
         try:
             changes.commit(*_settle(batch, verdict, account, now))
         except StateConflict:
@@ -146,6 +146,16 @@ def _recut(
         return replace(draft, runs=tuple(replace(each, chunks=()) for each in draft.runs))
     recut = (recut_run(each, reader, writer, multipart, catalogue) for each in draft.runs)
     return replace(draft, runs=tuple(recut))
+
+
+def _kept(batch_id: str, draft: Draft, reader: Reader, writer: Writer) -> Draft:
+    """The first draft: chunks are rewritten and cut by one, however often planning is called meanwhile."""
+    key = draft_key(batch_id)
+    try:
+        writer.put_over(key, encode_draft(draft), None, "application/json")
+    except StateConflict:
+        return decode_draft(reader.read(key))
+    return draft
 
 
 def _chunk_places(draft: Draft) -> Sequence[ChunkPlace]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from secrets import token_hex
 
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.draft import ChunkIndex, DraftRun
@@ -41,7 +42,7 @@ def recut_run(
     model = catalogue.known(run.model)
     if model is None:
         raise Unavailable(f"The model {run.model} left the catalogue while a batch was validated.")
-    key = reordered_manifest_key(run.batch_id, run.number)
+    key = reordered_manifest_key(run.batch_id, run.number, token_hex(8))
     shards = 0
     with StreamedObject(key, writer=writer, multipart=multipart) as stored:
         for shards, slices in enumerate(cut_reordered(chunks, shard_limits(model)), 1):

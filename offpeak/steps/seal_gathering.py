@@ -7,12 +7,13 @@ it so and goes on to release the run. What this doesn't start, the sweep does.
 from __future__ import annotations
 
 from contextlib import suppress
+from secrets import token_hex
 
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import InvalidRequest, StateConflict, Unavailable
 from offpeak.core.gathering import GATHERING_ACCOUNT, SEGMENTS_MAX, Gathering
-from offpeak.core.layout import gathering_manifest_key, segment_key
+from offpeak.core.layout import manifest_key, segment_key
 from offpeak.core.ports import Add, Changes, Clock, Gatherings, Save, Workflows, Writer
 from offpeak.core.pricing import batch_prices
 from offpeak.core.run import Run
@@ -65,10 +66,10 @@ def _model(gathering: Gathering, catalogue: Catalogue) -> Model:
 
 
 def _run(gathering: Gathering, model: Model, now: int, writer: Writer) -> Run:
-    """Writes the manifest, under a key of this version of the gathering: a sealing that comes too late spoils none."""
+    """Writes the manifest, under a key of its own: a sealing that comes too late spoils none."""
     shards = list(cut_shards(_segments(gathering), shard_limits(model)))
     manifest = b"".join(map(encode_shard, shards))
-    key = gathering_manifest_key(gathering.id, gathering.version)
+    key = manifest_key(gathering.id, 0, token_hex(8))
     writer.put(key, manifest, "application/jsonl")
     return Run(
         batch_id=gathering.id, account_id=GATHERING_ACCOUNT, number=0, model=model.id,

@@ -95,7 +95,7 @@ def test_every_input_is_told_of_and_of_what_we_write_beside_it_nothing_starts_a_
 
 def test_nothing_that_we_write_elsewhere_is_told_of(prod: Synthesised) -> None:
     ours = [
-        file_key("a", "f"), part_key("a", "u", "p"), manifest_key("b", 0), output_key("b"),
+        file_key("a", "f"), part_key("a", "u", "p"), manifest_key("b", 0, "c"), output_key("b"),
         error_key("b"), batch_errors_key("b"), "results/b/x.jsonl", "work/b/0/x.jsonl",
     ]  # fmt: skip
     assert [key for key in ours if _passes(key, _filters(prod))] == []

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from offpeak.core.catalogue import Catalogue
 from offpeak.core.delivery import Delivery
 from offpeak.core.gathering import Gathering, Lane
+from offpeak.core.ports import ObjectInfo
 from offpeak.core.pricing import batch_prices
 from offpeak.core.request import RequestStatus
 from offpeak.memory.memory import Memory
 from offpeak.steps.collect_requests import Received, collect_requests
 from offpeak.steps.create_request import NewRequest, create_request
 from offpeak.wire.request_lines import read_account_id, read_custom_id
+from offpeak.wire.request_records import Reminder, encode_record
 from offpeak.wire.segments import read_lines
 from tests.steps.request_simulation import ALICE, BOB
 from tests.steps.simulation import CATALOGUE, ENDPOINT, PRICES
@@ -158,6 +162,33 @@ def test_a_sealed_gathering_is_a_batch_whose_run_has_every_line_once() -> None:
     assert [number for number, _ in numbered] == list(range(1, 10))
     assert [read_custom_id(line) for _, line in numbered] == ids
     assert {read_account_id(line) for _, line in numbered} == {ALICE.id}
+
+
+def test_sealings_of_two_versions_at_once_write_over_no_manifest_of_each_other() -> None:
+    desk = Desk()
+    for _ in range(2):
+        desk.send()
+        desk.collect([text for text in desk.records() if "body" in text])
+    reminder = encode_record(Reminder(lane_id=LANE.id, gathering_id=desk.gathering.id))
+    desk.clock.advance(86_400)
+    put = desk.writer.put
+
+    def overtaken(key: str, *rest: Any) -> ObjectInfo:
+        if "manifest" in key:
+            desk.writer.put = put  # type: ignore[method-assign]
+            desk.catalogue = Catalogue(
+                tuple(replace(model, shard_lines_max=1) for model in CATALOGUE.models)
+            )
+            desk.collect([reminder])
+        return put(key, *rest)
+
+    desk.writer.put = overtaken  # type: ignore[assignment, method-assign]
+    desk.collect([reminder])
+    run = desk.runs.get(desk.gathering.id, 0)
+    from offpeak.wire.manifest import iterate_shards
+
+    shards = [s for s, _, _ in iterate_shards([desk.reader.read(run.manifest_key)])]
+    assert (len(shards), run.shards, sum(s.lines for s in shards)) == (2, 2, 2)
 
 
 def test_a_request_that_waited_in_the_queue_for_all_of_its_window_is_failed() -> None:

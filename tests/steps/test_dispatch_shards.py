@@ -4,7 +4,6 @@ import pytest
 
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import Unavailable
-from offpeak.core.layout import manifest_key
 from offpeak.core.ports import Add, Save
 from offpeak.core.run import CloseReason
 from offpeak.core.shard import ShardStatus
@@ -12,7 +11,7 @@ from offpeak.steps import dispatch_shards as module
 from offpeak.steps.dispatch_shards import dispatch_shards
 from offpeak.wire.invocation import decode_order
 from tests.steps.simulation import CATALOGUE
-from tests.steps.ward import BATCH, POOL, Ward, notice
+from tests.steps.ward import POOL, Ward, notice
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def test_a_manifest_is_read_once_for_many_shards() -> None:
     red = replace(CATALOGUE.models[0], instances_max=10)
     ward.catalogue = Catalogue((red,))
     assert numbers(ward.dispatch()) == list(range(10))
-    assert reads == [manifest_key(BATCH, 0)]
+    assert reads == [ward.run.manifest_key]
 
 
 def test_one_call_has_a_limit_and_asks_for_another(

@@ -16,7 +16,7 @@ from offpeak.core.batch import Batch, BatchStatus, OnInvalid
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import Unavailable
 from offpeak.core.layout import batch_errors_key, invalid_lines_key
-from offpeak.core.ports import Add, Reader, Save
+from offpeak.core.ports import Add, ObjectInfo, Reader, Save
 from offpeak.core.run import CloseReason, Run, RunStatus
 from offpeak.core.usage import Counts
 from offpeak.memory import rows
@@ -80,13 +80,13 @@ class Ingest:
             line_bytes_max=self.line_bytes_max,
         )  # fmt: skip
 
-    def plan(self, ranges: int) -> str:
+    def plan(self, ranges: int, catalogue: Catalogue | None = None) -> str:
         memory = self.memory
         return plan_shards(
             "acct_1", "batch_1", ranges, clock=memory.clock, accounts=memory.accounts,
             batches=memory.batches, runs=memory.runs, changes=memory.changes,
             reader=memory.reader, writer=memory.writer, multipart=memory.multipart,
-            catalogue=CATALOGUE, ledger=memory.ledger,
+            catalogue=catalogue or CATALOGUE, ledger=memory.ledger,
         ).next  # fmt: skip
 
     def run(self, range_bytes: int = 1_000_000) -> str:
@@ -513,6 +513,24 @@ def test_planning_again_changes_nothing(content: bytes, following: str) -> None:
     ingest.memory.clock.advance(60)
     assert ingest.run() == following
     assert (ingest.batch, ingest.runs) == before
+
+
+def test_planners_of_two_versions_at_once_write_over_no_manifest_of_each_other() -> None:
+    """The second is done when the first, of the version that is being replaced, comes to write its manifest."""
+    ingest = _ingest(b"\n".join(_line(f"c{n}") for n in range(12)))
+    ranges, put = ingest.validate(1_000_000), ingest.memory.writer.put
+    larger = Catalogue((_model("one", shard_lines_max=9), _model("two")))
+
+    def overtaken(key: str, *rest: Any) -> ObjectInfo:
+        if "manifest" in key:
+            ingest.memory.writer.put = put  # type: ignore[method-assign]
+            assert ingest.plan(ranges, larger) == "run"
+        return put(key, *rest)
+
+    ingest.memory.writer.put = overtaken  # type: ignore[assignment, method-assign]
+    assert ingest.plan(ranges) == "run"
+    assert ingest.planned_lines() == {n + 1: ("one", f"c{n}") for n in range(12)}
+    assert [run.shards for run in ingest.runs] == [2], "whoever commits first has planned"
 
 
 class _CancelledAtCommit(rows.MemoryChanges):

@@ -129,7 +129,7 @@ def rows() -> tuple[Run, Shard]:
     run = Run(
         batch_id=ID, account_id=INPUT.account_id, number=RUNS_MAX,
         model="organisation/model-with-a-long-name", pool="p" * 40, endpoint=INPUT.endpoint,
-        manifest_key=manifest_key(ID, RUNS_MAX), manifest_bytes=10**9, shards=99_999, lines=LINES,
+        manifest_key=manifest_key(ID, RUNS_MAX, "0" * 16), manifest_bytes=10**9, shards=99_999, lines=LINES,
         deadline=INPUT.expires_at, created_at=INPUT.created_at, input_bytes=BYTES,
         close_reason=CloseReason.CANCELLED, close_by=INPUT.expires_at, cursor=99_999,
         cursor_byte=10**9, open=999, counts=counts, usage=usage, completion_tokens=10**12,
