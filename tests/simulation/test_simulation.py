@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from offpeak.core.ledger import Entry, EntryKind
+from offpeak.steps import finalize_batch
+from tests.simulation import renew
 from tests.simulation.__main__ import known_seeds
-from tests.simulation.mutants import PATCHES, mutants, try_mutant
-from tests.simulation.runner import simulate_seed
+from tests.simulation.mutants import PATCHES, mutants, seeds_that_caught, try_mutant
+from tests.simulation.runner import shrink, simulate, simulate_seed
 from tests.simulation.scenario import decode, draw, simpler
+from tests.simulation.weather import SERVICES
+from tests.steps.interleaving import Faults
 
 SEEDS = int(os.environ.get("OFFPEAK_SIMULATION_SEEDS", "40"))
+RULES = (
+    *(f"Invariant {number}" for number in (1, 2, 3, 4, 5, 6, 7, 9)), "Ending", "Billing", "Checkpoints",
+    "Callbacks", "Groups", "Gatherings", "Validation", "Assembly", "Uploads",
+)  # fmt: skip
+"""ARCHITECTURE.md's that a world can show (who sees which rows is for the API's tests), and the design's besides."""
 
 
 @pytest.mark.parametrize("seed", sorted({*known_seeds(), *range(SEEDS)}))
@@ -45,10 +58,50 @@ def test_what_is_simpler_is_another_scenario_each_time() -> None:
         assert scenario not in list(simpler(scenario))
 
 
+def test_a_world_that_fails_is_made_small_and_fails_again_from_what_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settlement = finalize_batch.settlement
+
+    def without_release(*args: object) -> Sequence[Entry]:
+        return [each for each in settlement(*args) if each.kind is not EntryKind.RELEASE]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finalize_batch, "settlement", without_release)
+    failed = next(
+        outcome for outcome in map(simulate_seed, range(100)) if outcome.violation == "orphan hold"
+    )
+    small = shrink(failed)
+    assert small.violation == "orphan hold"
+    assert small.scenario.faults == Faults()
+    (plan,) = small.scenario.batches
+    assert (len(plan.kinds), plan.billing) == (1, "enforce")
+    again = simulate(decode(small.scenario.encode()))
+    assert (again.violation, again.digest) == (small.violation, small.digest)
+
+
+def test_among_the_worlds_is_every_kind_of_weather() -> None:
+    worlds = [draw(seed) for seed in range(300)]
+    for fault in fields(Faults):
+        rates = {getattr(world.faults, fault.name) for world in worlds}
+        assert min(rates) == 0 < max(rates), fault.name
+    throttled = {service for world in worlds for _, service, _ in world.throttles}
+    assert {"s3", "dynamodb", "sagemaker"} <= throttled <= set(SERVICES)
+    assert {world.function_seconds for world in worlds} > {900}
+    for name in ("signals", "jumps", "deploy_at", "grouped", "extended", "cancel_group_at",
+                 "credits", "reorders", "in_chunks"):  # fmt: skip
+        assert any(getattr(world, name) for world in worlds), name
+    plans = [plan for world in worlds for plan in world.batches]
+    for name in ("cancel_at", "dropped", "uploaded", "delete_input_at", "is_read"):
+        assert any(getattr(plan, name) for plan in plans), name
+
+
 def test_every_seeded_bug_still_applies_and_says_which_rule_it_breaks() -> None:
-    assert len(mutants()) >= 20
-    for patch in PATCHES.glob("*.patch"):
-        assert patch.read_text().splitlines()[0].endswith("."), patch.name
+    names = mutants()
+    assert set(names) == set(seeds_that_caught())
+    rules = [(PATCHES / f"{name}.patch").read_text().splitlines()[0] for name in names]
+    assert all(rule.endswith(".") for rule in rules)
+    for rule in RULES:
+        assert any(each.startswith(f"{rule}: ") for each in rules), rule
 
 
 @pytest.mark.parametrize(
@@ -56,3 +109,40 @@ def test_every_seeded_bug_still_applies_and_says_which_rule_it_breaks() -> None:
 )
 def test_a_seeded_bug_is_caught(name: str) -> None:
     assert try_mutant(name).violation is not None
+
+
+PATCH = """--- a/offpeak/x.py
++++ b/offpeak/x.py
+@@ -1,3 +1,3 @@
+ def f(row):
+-    if row.version:
++    if True:
+         save(row)
+"""
+
+
+def test_a_patch_whose_surroundings_have_changed_is_put_anew() -> None:
+    (hunk,) = renew.parse(PATCH)
+    now = "def f(row, clock):\n    if row.version:\n        save(row, clock)\n"
+    assert renew.put(hunk, now) == now.replace("row.version", "True")
+
+
+def test_a_patch_goes_where_most_of_it_fits() -> None:
+    (hunk,) = renew.parse(PATCH)
+    other = "def g(row):\n    if row.version:\n        drop(row)\n"
+    mine = "def f(row):\n    if row.version:\n        save(row)\n"
+    assert renew.put(hunk, other + mine) == other + mine.replace("row.version", "True")
+
+
+@pytest.mark.parametrize("text", ["def f(row):\n    pass\n", "if row.version:\n" * 2])
+def test_a_patch_whose_line_is_gone_or_twice_there_is_left_to_a_person(text: str) -> None:
+    (hunk,) = renew.parse(PATCH.replace("     if", " if").replace("-    if", "-if"))
+    with pytest.raises(LookupError, match=r"offpeak/x\.py"):
+        renew.put(hunk, text)
+
+
+def test_every_patch_is_read_as_git_reads_it() -> None:
+    for path in PATCHES.glob("*.patch"):
+        for hunk in renew.parse(path.read_text()):
+            text = (Path(renew.ROOT) / hunk.path).read_text()
+            assert renew.put(hunk, text) != text, path.name
