@@ -251,19 +251,26 @@ class Town(Weather):
 
 
 class _Multipart(Port):
-    """Knows whose upload was left open because its owner could do nothing about it: the bucket's lifecycle does."""
+    """Knows whose upload was left open because its owner could do nothing about it: the bucket's lifecycle does. Its
+    owner died; or was refused the abort; or can't tell whether the plan that names the upload was stored."""
 
     def __init__(self, town: Town) -> None:
         super().__init__("multipart", town.memory.multipart, town)
         self._owners: dict[str, Task] = {}
+        self._keys: dict[str, str] = {}
         self._excused: set[str] = set()
 
     def orphans(self) -> list[str]:
         return [
             each
             for each in self._target.open_ids
-            if each in self._owners and not self._owners[each].dead and each not in self._excused
+            if each in self._owners and each not in self._excused and not self._is_excused(each)
         ]
+
+    def _is_excused(self, multipart_id: str) -> bool:
+        owner, key = self._owners[multipart_id], self._keys[multipart_id]
+        is_planned = key.startswith("results/")
+        return owner.dead or (is_planned and isinstance(owner.error, Unavailable))
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         ported = super().__getattr__(method)
@@ -276,6 +283,7 @@ class _Multipart(Port):
                 raise
             if method == "begin":
                 self._owners[result] = self._world.running().process
+                self._keys[result] = args[0]
             return result
 
         return call
