@@ -7,17 +7,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
 from offpeak.core.ledger import Entry, EntryKind
-from offpeak.steps import finalize_batch
+from offpeak.steps.settle_batch import settlement
 from tests.simulation import renew
 from tests.simulation.__main__ import known_seeds
-from tests.simulation.mutants import PATCHES, mutants, seeds_that_caught, try_mutant
+from tests.simulation.mutants import PATCHES, ROOT, mutants, seeds_that_caught, try_mutant
 from tests.simulation.runner import shrink, simulate, simulate_seed
-from tests.simulation.scenario import decode, draw, simpler
+from tests.simulation.scenario import BatchPlan, Scenario, decode, draw, simpler
 from tests.simulation.weather import SERVICES
 from tests.steps.interleaving import Faults
 
@@ -61,20 +60,22 @@ def test_what_is_simpler_is_another_scenario_each_time() -> None:
 def test_a_world_that_fails_is_made_small_and_fails_again_from_what_is_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settlement = finalize_batch.settlement
-
     def without_release(*args: object) -> Sequence[Entry]:
         return [each for each in settlement(*args) if each.kind is not EntryKind.RELEASE]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(finalize_batch, "settlement", without_release)
-    failed = next(
-        outcome for outcome in map(simulate_seed, range(100)) if outcome.violation == "orphan hold"
-    )
+    monkeypatch.setattr("offpeak.steps.finalize_batch.settlement", without_release)
+    paying = BatchPlan(kinds="gugggg", models="rbrbrr", billing="enforce", is_read=True)
+    world = Scenario(
+        seed=1, faults=Faults(lost=0.08, late=0.003), batches=(BatchPlan(kinds="gg", models="rb"), paying),
+        requests="gg", grouped=2, group_at=200, throttles=((50, "s3", 60),),
+    )  # fmt: skip
+    failed = simulate(world)
+    assert failed.violation == "orphan hold"
     small = shrink(failed)
     assert small.violation == "orphan hold"
     assert small.scenario.faults == Faults()
     (plan,) = small.scenario.batches
-    assert (len(plan.kinds), plan.billing) == (1, "enforce")
+    assert (len(plan.kinds), plan.billing, small.scenario.requests) == (1, "enforce", "")
     again = simulate(decode(small.scenario.encode()))
     assert (again.violation, again.digest) == (small.violation, small.digest)
 
@@ -144,5 +145,5 @@ def test_a_patch_whose_line_is_gone_or_twice_there_is_left_to_a_person(text: str
 def test_every_patch_is_read_as_git_reads_it() -> None:
     for path in PATCHES.glob("*.patch"):
         for hunk in renew.parse(path.read_text()):
-            text = (Path(renew.ROOT) / hunk.path).read_text()
+            text = (ROOT / hunk.path).read_text()
             assert renew.put(hunk, text) != text, path.name
