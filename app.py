@@ -40,7 +40,9 @@ from infra.stacks import (
     InferenceStack,
     LifecycleStack,
     MonitoringStack,
+    NetworkStack,
     StorageStack,
+    WafStack,
 )
 from infra.stage import Stage, StageError, parse_stages, stage_named, with_door
 from offpeak.core.base_image import PIN_FILE, BaseImageError, parse_base_image
@@ -77,8 +79,14 @@ def add_stacks(
         bundles=bundles,
     )
     api = ApiStack(app, resources=lifecycle.resources, bundles=bundles).api
+    door = None
     if stage.door:
-        DoorStack(app, resources=lifecycle.resources, api=api, bundles=bundles)
+        door = DoorStack(app, resources=lifecycle.resources, api=api, bundles=bundles).door
+    if stage.waf:
+        WafStack(app, stage=stage, api=api, door=door)
+    network = None
+    if stage.private_network:
+        network = NetworkStack(app, resources=lifecycle.resources, models=models).network
     for model in models:
         InferenceStack(
             app,
@@ -88,6 +96,7 @@ def add_stacks(
             bundles=bundles,
             base_image=base_image,
             hub_token_secret=hub_token_secret,
+            network=network,
         )
     if not stage.emulated:
         MonitoringStack(

@@ -57,6 +57,17 @@ class Access:
         return tuple(name for name in TABLES if name in named)
 
     @property
+    def sends(self) -> bool:
+        """Whether it sends to a queue of ours."""
+        return (
+            self.asks_dispatch
+            or self.puts_back_drops
+            or self.sends_requests
+            or self.asks_groups
+            or self.asks_callbacks
+        )
+
+    @property
     def touches_objects(self) -> bool:
         beside_drops = self.writes_beside_drops or self.clears_beside_drops
         return bool(
@@ -93,13 +104,21 @@ ACCESS: Mapping[str, Access] = {
         updates=("requests",),
         deletes=("files", "webhooks"),
         # In work: where a request's result is, among those of its shard.
-        reads_objects=("files/", "uploads/", "results/", "drop/", "work/", "tokenizers/"),
-        # In results: the errors of a batch that failed at once. In work: a request's large body or result, and what
+        reads_objects=(
+            "files/",
+            "uploads/",
+            "results/",
+            "errors/",
+            "drop/",
+            "work/",
+            "tokenizers/",
+        ),
+        # Errors: those of a batch that failed at once. In work: a request's large body or result, and what
         # tells of a group's members and of cancelled requests.
         writes_objects=(
             "files/",
             "uploads/",
-            "results/",
+            "errors/",
             "work/requests/",
             "work/cancelled/",
             "work/groups/",
@@ -120,9 +139,9 @@ ACCESS: Mapping[str, Access] = {
     "ingest_drop": Access(
         reads=("accounts", "files", "batches"),
         writes=("files", "batches", "idempotency"),
-        reads_objects=("drop/", "files/", "results/"),
-        # Files: what a packed object is unpacked to. Results: the errors of a batch that failed at once.
-        writes_objects=("files/", "results/"),
+        reads_objects=("drop/", "files/", "results/", "errors/"),
+        # Files: what a packed object is unpacked to. Errors: those of a batch that failed at once.
+        writes_objects=("files/", "errors/"),
         writes_beside_drops=True,
         clears_beside_drops=True,
         puts_back_drops=True,
@@ -131,12 +150,12 @@ ACCESS: Mapping[str, Access] = {
     ),
     "show_drops": Access(
         reads=("batches", "runs", "shards"),
-        reads_objects=("drop/", "results/"),
+        reads_objects=("drop/", "results/", "errors/"),
         writes_beside_drops=True,
     ),
     "deliver_drop": Access(
         reads=("batches",),
-        reads_objects=("drop/", "results/"),
+        reads_objects=("drop/", "results/", "errors/"),
         writes_beside_drops=True,
         clears_beside_drops=True,
     ),
@@ -149,7 +168,7 @@ ACCESS: Mapping[str, Access] = {
         reads=("accounts", "batches", "runs", "ledger"),
         writes=("batches", "runs", "ledger"),
         reads_objects=("files/", "drop/", "work/"),  # a duplicate's line is found by reading it
-        writes_objects=("work/", "results/"),
+        writes_objects=("work/", "errors/"),
     ),
     "reorder_shards": Access(
         reads=("batches",),
@@ -213,7 +232,7 @@ ACCESS: Mapping[str, Access] = {
         reads=("batches", "runs"),
         writes=("batches",),
         reads_objects=("files/", "drop/"),  # whether an input was replaced
-        writes_objects=("results/",),
+        writes_objects=("errors/",),
     ),
     "expire_files": Access(
         reads=("files", "batches"),

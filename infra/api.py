@@ -39,6 +39,7 @@ class Api(Construct):
     def __init__(self, scope: Construct, id: str, *, assets: Assets, resources: Resources) -> None:
         super().__init__(scope, id)
         stage = resources.stage
+        self._key = resources.key
         self.function = Function(
             self, "Function", folder="api", size=SIZE, assets=assets, resources=resources
         )
@@ -73,6 +74,7 @@ class Api(Construct):
             log_group_name=f"/aws/apigateway/{stage.named('access')}",
             retention=stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=self._key,
         )
         return apigateway.StageOptions(
             stage_name=stage.name,
@@ -107,6 +109,7 @@ class Api(Construct):
             log_group_name=f"API-Gateway-Execution-Logs_{self.rest_api.rest_api_id}/{stage.name}",
             retention=stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=self._key,
         )
         self.rest_api.deployment_stage.node.add_dependency(group)
 

@@ -102,6 +102,7 @@ class Door(Construct):
             log_group_name=f"/ecs/{resources.stage.named('door')}",
             retention=resources.stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=resources.key,
         )
         task = ecs.FargateTaskDefinition(
             self,

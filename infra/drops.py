@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.encryption import encrypt_queue
 from infra.stage import Stage
 from offpeak.core.drop import DROP_PREFIX, INPUT_SUFFIXES
 
@@ -27,7 +29,15 @@ class Drops(Construct):
     It lies beside the bucket: S3 asks for the queue, and for its leave to send, before it takes the notification.
     """
 
-    def __init__(self, scope: Construct, id: str, *, stage: Stage, bucket_name: str) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        bucket_name: str,
+        key: kms.IKey | None = None,
+    ) -> None:
         super().__init__(scope, id)
         self.dead = stage.named("dropped-dead")
         dead = sqs.Queue(
@@ -46,6 +56,8 @@ class Drops(Construct):
             enforce_ssl=not stage.emulated,
             dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=RECEIVES_MAX),
         )
+        for queue in (self.queue, dead):
+            encrypt_queue(queue, key)
         self.queue.add_to_resource_policy(
             iam.PolicyStatement(
                 actions=["sqs:SendMessage"],

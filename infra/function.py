@@ -82,6 +82,7 @@ class Function(Construct):
             log_group_name=f"/aws/lambda/{name}",
             retention=stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=resources.key,
         )
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(self.role)

@@ -13,10 +13,12 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.access import WORKER_ACCESS
+from infra.encryption import through
+from infra.network import Network
 from infra.rights import Resources, environment, grant
 from infra.scaling import Scaling
-from infra.stage import Stage
 from offpeak.core.catalogue import Model
+from offpeak.core.destination import Reach
 
 VARIANT = "AllTraffic"
 AMI = "al2023-ami-sagemaker-inference-gpu-4-1"  # the one whose driver runs CUDA 13
@@ -55,11 +57,15 @@ class Pool(Construct):
         success: sns.ITopic,
         failure: sns.ITopic,
         hub_token_secret: str | None = None,
+        network: Network | None = None,
     ) -> None:
         super().__init__(scope, id)
+        self._network = network
         name = resources.stage.named(model.pool)
         secret = None if model.source.startswith(S3_SCHEME) else hub_token_secret
         _check(model, name)
+        if network is not None:
+            check_reach(model)
         self.role = self._role(name, model, image, resources, (success, failure))
         if secret is not None:
             self.role.add_to_policy(
@@ -67,6 +73,9 @@ class Pool(Construct):
                     actions=["secretsmanager:GetSecretValue"], resources=[_secret_arn(secret)]
                 )
             )
+        if network is not None:
+            for statement in network.statements():
+                self.role.add_to_policy(statement)
         served = self._model(model, image, resources, secret)
         config = sagemaker.CfnEndpointConfig(
             self,
@@ -75,7 +84,7 @@ class Pool(Construct):
             async_inference_config=_async_config(model, resources, success, failure),
         )
         endpoint = self._endpoint(name, config, model)
-        endpoint.node.add_dependency(self._log_group(name, resources.stage))
+        endpoint.node.add_dependency(self._log_group(name, resources))
         Scaling(
             self,
             "Scaling",
@@ -96,6 +105,7 @@ class Pool(Construct):
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
+            vpc_config=None if self._network is None else self._network.placement,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=image.image_uri,
                 environment={
@@ -103,6 +113,7 @@ class Pool(Construct):
                     "OFFPEAK_MODEL": model.id,
                     "OFFPEAK_ENGINE": "vllm",
                     **_weights_environment(model, secret),
+                    **({} if self._network is None else {"OFFPEAK_REACH": str(Reach.NOWHERE)}),
                 },
                 model_data_source=_weights(model),
             ),
@@ -124,14 +135,15 @@ class Pool(Construct):
             deployment_config=_safe_update(model),
         )
 
-    def _log_group(self, name: str, stage: Stage) -> logs.LogGroup:
+    def _log_group(self, name: str, resources: Resources) -> logs.LogGroup:
         """SageMaker would make this group itself, and keep it for ever."""
         return logs.LogGroup(
             self,
             "Logs",
             log_group_name=f"/aws/sagemaker/Endpoints/{name}",
-            retention=stage.log_retention,
+            retention=resources.stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=resources.key,
         )
 
     def _role(
@@ -149,6 +161,8 @@ class Pool(Construct):
             role.add_to_policy(
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn])
             )
+        for statement in through(resources.key, ["sns"], ("kms:Decrypt", "kms:GenerateDataKey")):
+            role.add_to_policy(statement)  # the topics are encrypted, too
         group = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/sagemaker/Endpoints/{name}"
         role.add_to_policy(
             iam.PolicyStatement(
@@ -175,13 +189,23 @@ def _check(model: Model, endpoint_name: str) -> None:
         )
 
 
+def check_reach(model: Model) -> None:
+    """Raises UnfitModel for weights that can't be had without the internet."""
+    if not model.source.startswith(S3_SCHEME):
+        raise UnfitModel(
+            f"models.toml: model {model.id!r}: in a private_network nothing can be loaded from the hub. Copy the "
+            "weights with `offpeak models stage` and give the s3:// address that it prints as source."
+        )
+
+
 def _variant(
     model: Model, served: sagemaker.CfnModel
 ) -> sagemaker.CfnEndpointConfig.ProductionVariantProperty:
     """One instance type, or several in order of preference, so that a missing one falls to the next.
 
     No volume size: every GPU type of the catalogue has NVMe storage, which SageMaker then gives whole, and a size is
-    for those without.
+    for those without. No key for it either: such storage is encrypted by the instance's own hardware, with a key that
+    goes with the instance, and SageMaker refuses a configuration that names another.
     """
     types: dict[str, Any] = {"instance_type": model.instance_types[0]}
     if len(model.instance_types) > 1:
@@ -247,6 +271,7 @@ def _async_config(
         output_config=config.AsyncInferenceOutputConfigProperty(
             s3_output_path=f"{folder}/reports",
             s3_failure_path=f"{folder}/failures",
+            kms_key_id=None if resources.key is None else resources.key.key_arn,
             notification_config=config.AsyncInferenceNotificationConfigProperty(
                 success_topic=success.topic_arn, error_topic=failure.topic_arn
             ),

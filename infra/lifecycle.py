@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
@@ -17,6 +18,7 @@ from constructs import Construct
 
 from infra.access import PROCESS_BATCH
 from infra.drops import INGEST_SECONDS
+from infra.encryption import READS, encrypt_queue, encrypt_topic, through
 from infra.function import Assets, Function, Size
 from infra.process_batch import ProcessBatch
 from infra.rights import Resources
@@ -82,8 +84,11 @@ class Queues(Construct):
     their way to a shard; `groups` asks whether one has ended; `batch_ended` holds what the event bus announces,
     `callbacks` the attempts to deliver it. `dead` are the names of the queues that hold what was given up."""
 
-    def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, stage: Stage, key: kms.IKey | None = None
+    ) -> None:
         super().__init__(scope, id)
+        self._key = key
         self.dead: list[str] = []
         # Twice the function's time, not the usual six times: while a record is in flight its pool's group stands still.
         self.dispatch = self._queue(
@@ -137,7 +142,7 @@ class Queues(Construct):
             retention_period=Duration.days(DEAD_DAYS),
             enforce_ssl=not stage.emulated,
         )
-        return sqs.Queue(
+        queue = sqs.Queue(
             self,
             id,
             queue_name=stage.named(name),
@@ -149,13 +154,25 @@ class Queues(Construct):
             enforce_ssl=not stage.emulated,
             dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=RECEIVES_MAX),
         )
+        for each in (queue, dead):
+            encrypt_queue(each, self._key)
+        return queue
 
 
 class Notices(Construct):
     """The topics that every endpoint publishes to when an invocation ends, on their way to one queue."""
 
-    def __init__(self, scope: Construct, id: str, *, stage: Stage, queue: sqs.IQueue) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        queue: sqs.IQueue,
+        key: kms.IKey | None = None,
+    ) -> None:
         super().__init__(scope, id)
+        self._key = key
         self.success = self._topic(stage, "Success", "shard-success", queue)
         self.failure = self._topic(stage, "Failure", "shard-failure", queue)
 
@@ -163,6 +180,7 @@ class Notices(Construct):
         topic = sns.Topic(
             self, id, topic_name=stage.named(name), enforce_ssl=None if stage.emulated else True
         )
+        encrypt_topic(topic, self._key)
         topic.add_subscription(subscriptions.SqsSubscription(queue, raw_message_delivery=True))
         return topic
 
@@ -181,6 +199,7 @@ class Lifecycle(Construct):
         line_bytes_max: int,
     ) -> None:
         super().__init__(scope, id)
+        self._resources = resources
         settings = {"validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)}}
         self.functions = {
             folder: Function(
@@ -201,6 +220,7 @@ class Lifecycle(Construct):
         self._every(resources.stage, "sweep", SWEEP_MINUTES)
         self._every(resources.stage, "show_drops", SWEEP_MINUTES)
         self._listen("finalize_group", queues.groups)
+        self._decrypt("collect_requests")
         self.functions["collect_requests"].resource.add_event_source(
             sources.SqsEventSource(
                 queues.requests,
@@ -239,13 +259,20 @@ class Lifecycle(Construct):
                     log_group_name=f"/aws/vendedlogs/states/{name}",
                     retention=stage.log_retention,
                     removal_policy=RemovalPolicy.DESTROY,
+                    encryption_key=self._resources.key,
                 ),
                 level=sfn.LogLevel.ERROR,
                 include_execution_data=False,
             ),
         )
 
+    def _decrypt(self, folder: str) -> None:
+        """What Lambda receives from an encrypted queue is decrypted in the function's name."""
+        for statement in through(self._resources.key, ["sqs"], READS):
+            self.functions[folder].role.add_to_policy(statement)
+
     def _listen(self, folder: str, queue: sqs.IQueue, *, batch_size: int = 10) -> None:
+        self._decrypt(folder)
         self.functions[folder].resource.add_event_source(
             sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True)
         )

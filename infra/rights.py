@@ -9,11 +9,13 @@ from aws_cdk import Aws
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 
 from infra.access import PROCESS_BATCH, Access
+from infra.encryption import READS, WRITES, through
 from infra.stage import Stage
 from infra.storage import TABLES
 from offpeak.core.account import KEY_PEPPER
@@ -30,7 +32,7 @@ ROW_DELETES = ["dynamodb:DeleteItem"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What an Access is an access to."""
+    """What an Access is an access to. `key` encrypts it at rest, in a stage that has one."""
 
     stage: Stage
     bucket: s3.IBucket
@@ -46,6 +48,7 @@ class Resources:
     pools: tuple[str, ...]
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The further regions of each of `pools` that has any."""
+    key: kms.IKey | None = None
 
     @property
     def state_machine_arn(self) -> str:
@@ -111,6 +114,7 @@ def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
         *_effects(access, resources),
         *_deliveries(access, resources),
         *_secrets(access, resources),
+        *_key(access, resources.key),
     ):
         role.grant_principal.add_to_principal_policy(statement)
 
@@ -246,6 +250,25 @@ def _executions(access: Access, resources: Resources) -> Iterator[iam.PolicyStat
     if access.redrives_batches:
         rights = ["states:DescribeExecution", "states:RedriveExecution"]
         yield _allow(rights, resources.executions_arn)
+
+
+def _key(access: Access, key: kms.IKey | None) -> Iterator[iam.PolicyStatement]:
+    """What `access` takes of the key, by the services that hold what it names."""
+    if key is None:
+        return
+    writes = {
+        "dynamodb": bool(access.writes or access.updates or access.deletes),
+        "s3": bool(access.writes_objects or access.writes_beside_drops),
+        "sqs": access.sends,
+    }
+    reads = {
+        "dynamodb": bool(access.tables),
+        "s3": access.touches_objects,
+        "sqs": access.sends,  # SQS has a data key decrypted that it has made before
+        "secretsmanager": access.signs or access.knows_keys,
+    }
+    yield from through(key, [name for name, does in reads.items() if does], READS)
+    yield from through(key, [name for name, does in writes.items() if does], WRITES)
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:

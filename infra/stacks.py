@@ -17,10 +17,12 @@ from infra.function import Assets
 from infra.inference import Pool
 from infra.lifecycle import Lifecycle, Notices, Queues
 from infra.monitoring import Monitoring
+from infra.network import Network
 from infra.producers import admit_producers
 from infra.rights import Resources
 from infra.stage import Stage
 from infra.storage import Storage
+from infra.waf import Waf
 from offpeak.core.base_image import BaseImage
 from offpeak.core.catalogue import Model
 from offpeak.core.models_text import worker_facts, write_models
@@ -37,7 +39,7 @@ class StorageStack(Stack):
             env=stage.environment,
         )
         self.storage = Storage(self, "Storage", stage=stage)
-        admit_producers(stage, self.storage.bucket)
+        admit_producers(stage, self.storage.bucket, self.storage.key)
         CfnOutput(self, "BucketName", value=self.storage.bucket.bucket_name)
 
 
@@ -60,9 +62,11 @@ class LifecycleStack(Stack):
             description="Offpeak: process_batch",
             env=stage.environment,
         )
-        queues = Queues(self, "Queues", stage=stage)
+        queues = Queues(self, "Queues", stage=stage, key=storage.key)
         self.dead_letter_queues = [*queues.dead, storage.drops.dead]
-        self.notices = Notices(self, "Notices", stage=stage, queue=queues.shard_ended)
+        self.notices = Notices(
+            self, "Notices", stage=stage, queue=queues.shard_ended, key=storage.key
+        )
         self.resources = Resources(
             stage=stage,
             bucket=storage.bucket,
@@ -77,6 +81,7 @@ class LifecycleStack(Stack):
             event_bus=events.EventBus(self, "Events", event_bus_name=f"offpeak-{stage.name}"),
             pools=tuple(model.pool for model in models),
             regions={model.pool: tuple(model.regions) for model in models if model.regions},
+            key=storage.key,
         )
         lifecycle = Lifecycle(
             self,
@@ -129,9 +134,35 @@ class DoorStack(Stack):
             exclude=["models.toml"],
             platform=ecr_assets.Platform.LINUX_AMD64,
         )
-        door = Door(self, "Door", image=image, resources=resources, rest_api=api.rest_api)
+        self.door = door = Door(
+            self, "Door", image=image, resources=resources, rest_api=api.rest_api
+        )
         target = door.load_balancer.load_balancer_dns_name
         CfnOutput(self, "DomainTarget", value=target, description="For the name's CNAME record")
+
+
+class WafStack(Stack):
+    """What stands before the API, and before the door. Whether it does is a stage's `waf`."""
+
+    def __init__(self, scope: Construct, *, stage: Stage, api: Api, door: Door | None) -> None:
+        super().__init__(
+            scope, stage.named("waf"), description="Offpeak: web ACL", env=stage.environment
+        )
+        before = {"Api": api.rest_api.deployment_stage.stage_arn}
+        if door is not None:
+            before["Door"] = door.load_balancer.load_balancer_arn
+        Waf(self, "Waf", stage=stage, resource_arns=before)
+
+
+class NetworkStack(Stack):
+    """Where GPU instances stand that must not reach the internet: a stage's `private_network`."""
+
+    def __init__(self, scope: Construct, *, resources: Resources, models: Sequence[Model]) -> None:
+        stage = resources.stage
+        super().__init__(
+            scope, stage.named("network"), description="Offpeak: network", env=stage.environment
+        )
+        self.network = Network(self, "Network", resources=resources, models=models)
 
 
 class InferenceStack(Stack):
@@ -147,6 +178,7 @@ class InferenceStack(Stack):
         bundles: Bundles,
         base_image: BaseImage,
         hub_token_secret: str | None = None,
+        network: Network | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -173,6 +205,7 @@ class InferenceStack(Stack):
             success=notices.success,
             failure=notices.failure,
             hub_token_secret=hub_token_secret,
+            network=network,
         )
 
 

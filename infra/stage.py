@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aws_cdk import Environment, RemovalPolicy
+from aws_cdk import Aws, Environment, RemovalPolicy
 from aws_cdk import aws_logs as logs
 
 LOCAL = "local"
@@ -46,6 +46,7 @@ class Stage:
     account, region             where it must be deployed; unset, wherever the credentials lead
     keep_data                   tables and buckets outlive their stack, and tables refuse to be deleted
     log_retention_days          of every log group
+    customer_key                whether all is encrypted with a KMS key of this account's ($1 a month, and $0.5 idle)
     requests_per_second, burst  API Gateway's token bucket for the whole API
     domain_name, certificate_arn    the API's own name, and ACM's certificate for it in the same region
     alarm_email                 who hears of alarms; alarm_topic_arn: an SNS topic of yours that does instead
@@ -59,6 +60,10 @@ class Stage:
     watttime_secret             likewise, WattTime's {"username": …, "password": …}
     plan_weights                what the plan minds: `dollars` for each dollar, `carbon` in dollars for each kilogram of
                                 CO2eq, `earliness` in dollars for each instance-hour of work and hour that it waits
+    waf                         whether a web ACL stands before the API (docs/security.md has its rules and price)
+    waf_requests_per_ip         how many requests one address may send in five minutes
+    private_network             whether GPU instances stand in a network without a way to the internet
+    drop_days                   how long objects of the drop folder are kept, inputs and results
     drop_producers              who else may put files into it: an Offpeak account's id → AWS accounts, roles, users
     """
 
@@ -82,6 +87,11 @@ class Stage:
     drop_producers: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     electricity_maps_secret: str | None = None
     watttime_secret: str | None = None
+    drop_days: int = 30
+    customer_key: bool = True
+    waf: bool = False
+    waf_requests_per_ip: int = 6_000
+    private_network: bool = False
     door: bool = False
     door_tasks_max: int = 4
     emulated: bool = False
@@ -106,6 +116,14 @@ class Stage:
             "OFFPEAK_SLOT_SECONDS": str(self.slot_seconds),
             "OFFPEAK_PLAN_WEIGHTS": json.dumps(dict(self.plan_weights)),
         }
+
+    @property
+    def bucket_name(self) -> str:
+        return f"{self.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"
+
+    @property
+    def has_key(self) -> bool:
+        return self.customer_key and not self.emulated
 
     @property
     def removal_policy(self) -> RemovalPolicy:
@@ -191,6 +209,11 @@ _TAKES: Mapping[str, tuple[Check, str]] = {
         _are_weights,
         f"a table of {', '.join(PLAN_WEIGHTS)}, each 0 to {PLAN_WEIGHT_MAX:,}",
     ),
+    "drop_days": (_between(8, 3_650), "8 to 3,650 days: a batch may take 7"),
+    "customer_key": (lambda value: type(value) is bool, "true or false"),
+    "waf": (lambda value: type(value) is bool, "true or false"),
+    "waf_requests_per_ip": (_between(10, 2_000_000_000), "10 or more requests in five minutes"),
+    "private_network": (lambda value: type(value) is bool, "true or false"),
     "door": (lambda value: type(value) is bool, "true or false"),
     "door_tasks_max": (_between(1, 100), "1 to 100 tasks"),
     "electricity_maps_secret": (_matches(_IN_SECRETS_MANAGER), "the name or ARN of a secret in Secrets Manager"),

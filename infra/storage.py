@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Duration
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.drops import Drops
+from infra.encryption import Encryption, encrypt_secret
 from infra.stage import Stage
 from offpeak.core.account import KEY_PEPPER
+from offpeak.core.drop import DROP_PREFIX
 
 ABANDONED_MULTIPART_DAYS = 2
 WORK_DAYS = (
@@ -110,6 +113,7 @@ TABLES = {
         indexes={"by_time": Key(("account_id", "S"), ("position", "S"))},
     ),
     "pools": Schema(key=Key(("id", "S")), indexes={}),
+    "audit": Schema(key=Key(("trail", "S"), ("id", "S")), indexes={}),
     "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
     "webhooks": Schema(key=Key(("account_id", "S"), ("id", "S")), indexes={}),
     "deliveries": Schema(
@@ -122,11 +126,14 @@ TABLES = {
 
 class Storage(Construct):
     """`bucket`, and the `drops` that it tells of; `tables` by the name of what they hold; the `signing_secret` that all
-    webhook secrets follow from: without it every receiver would have to be told a new one; and the `key_pepper`,
-    without which no API key is known any more."""
+    webhook secrets follow from: without it every receiver would have to be told a new one; the `key_pepper`, without
+    which no API key is known any more; and the `key` that all of it is encrypted with, where the stage has one."""
 
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
+        self.key: kms.IKey | None = None
+        if stage.has_key:
+            self.key = Encryption(self, "Encryption", stage=stage).key
         self.bucket = self._bucket(stage)
         self.tables: Mapping[str, dynamodb.Table] = {
             name: self._table(stage, name, schema) for name, schema in TABLES.items()
@@ -151,17 +158,22 @@ class Storage(Construct):
             ),
             removal_policy=stage.removal_policy,
         )
+        for secret in (self.signing_secret, self.key_pepper):
+            encrypt_secret(secret, self.key)
 
     def _bucket(self, stage: Stage) -> s3.Bucket:
-        name = f"{stage.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"
-        self.drops = Drops(self, "Drops", stage=stage, bucket_name=name)
+        name = stage.bucket_name
+        self.drops = Drops(self, "Drops", stage=stage, bucket_name=name, key=self.key)
         bucket = s3.Bucket(
             self,
             "Bucket",
             bucket_name=name,
             enforce_ssl=not stage.emulated,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=self.key,
+            # A key for the bucket's objects, asked for now and then instead of for each of them.
+            bucket_key_enabled=True if self.key else None,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             removal_policy=stage.removal_policy,
             server_access_logs_bucket=None if stage.emulated else self._log_bucket(stage, name),
@@ -171,6 +183,12 @@ class Storage(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(ABANDONED_MULTIPART_DAYS),
                 ),
                 s3.LifecycleRule(id="work", prefix="work/", expiration=Duration.days(WORK_DAYS)),
+                s3.LifecycleRule(
+                    id="errors", prefix="errors/", expiration=Duration.days(WORK_DAYS)
+                ),
+                s3.LifecycleRule(
+                    id="drop", prefix=DROP_PREFIX, expiration=Duration.days(stage.drop_days)
+                ),
                 s3.LifecycleRule(
                     id="upload-parts",
                     prefix="uploads/",
@@ -185,6 +203,7 @@ class Storage(Construct):
         return bucket
 
     def _log_bucket(self, stage: Stage, name: str) -> s3.Bucket:
+        """With S3's own key: S3 delivers access logs to no other. They hold keys of objects, and no content."""
         return s3.Bucket(
             self,
             "AccessLogs",
@@ -204,6 +223,8 @@ class Storage(Construct):
             name.capitalize(),
             table_name=stage.named(name),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else None,
+            encryption_key=self.key,
             partition_key=_attribute(schema.key.partition),
             sort_key=_attribute(schema.key.sort) if schema.key.sort else None,
             time_to_live_attribute="ttl" if schema.expires else None,

@@ -40,10 +40,11 @@ _PRIVATE_ZONES = frozenset(
 
 class Reach(StrEnum):
     """How far: `public` is https to the internet's addresses. `loopback` adds http and this machine itself, for the
-    local cloud alone."""
+    local cloud alone. `nowhere` is for processes in a network without a way to the internet."""
 
     PUBLIC = "public"
     LOOPBACK = "loopback"
+    NOWHERE = "nowhere"
 
 
 Network = IPv4Network | IPv6Network
@@ -137,7 +138,7 @@ def is_allowed(address: str, reach: Reach = Reach.PUBLIC) -> bool:
         plain = _unwrapped(ip_address(address))
     except ValueError:
         return False
-    if plain is None:
+    if plain is None or reach is Reach.NOWHERE:
         return False
     if reach is Reach.LOOPBACK and plain.is_loopback:
         return True
@@ -209,6 +210,8 @@ class _Refused(Exception):
 
 
 def _parsed(url: str, reach: Reach, allowed: Allowed) -> Destination:
+    if reach is Reach.NOWHERE:
+        raise _Refused("This deployment fetches nothing from the internet.")
     if len(url) > URL_CHARACTERS_MAX:
         raise _Refused(f"A URL has at most {URL_CHARACTERS_MAX:,} characters.")
     if not _URL.fullmatch(url) or "\\" in url or "#" in url:

@@ -203,3 +203,11 @@ def test_the_local_cloud_alone_sends_to_itself_and_without_tls() -> None:
 
 def test_addresses_are_compared_as_addresses() -> None:
     assert parse_destination("https://[2600:1F18:0::1]/").host == str(ip_address("2600:1f18::1"))
+
+
+def test_a_process_without_a_way_out_sends_nowhere_and_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="fetches nothing from the internet"):
+        parse_destination("https://example.com/a.png", Reach.NOWHERE)
+    assert not is_allowed("93.184.216.34", Reach.NOWHERE)
+    with pytest.raises(InvalidRequest):
+        check_addresses(["93.184.216.34"], Reach.NOWHERE)

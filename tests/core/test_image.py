@@ -140,3 +140,14 @@ def test_an_account_has_one_folder(key: str, is_own: bool) -> None:
 )  # fmt: skip
 def test_an_image_is_known_by_its_first_bytes(start: bytes, kind: str | None) -> None:
     assert media_type(start) == kind
+
+
+def test_where_nothing_is_fetched_an_image_comes_with_the_request_or_from_the_drop_folder() -> None:
+    nowhere = Reach.NOWHERE
+    assert isinstance(
+        parse_image_url("data:image/png;base64,AAAA", nowhere, param="p"), InlineImage
+    )
+    assert isinstance(parse_image_url("s3://bucket/drop/a/b.png", nowhere, param="p"), StoredImage)
+    with pytest.raises(InvalidRequest, match="fetches nothing from the internet") as caught:
+        parse_image_url("https://example.com/b.png", nowhere, param="p")
+    assert (caught.value.code, caught.value.param) == ("invalid_image_url", "p")

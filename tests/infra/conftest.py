@@ -8,7 +8,8 @@ from app import ROOT
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue, parse_catalogue
 from tests.infra.door_stage import DOOR_STAGE
-from tests.infra.snapshots import empty_bundles
+from tests.infra.hardened_stage import HARDENED_STAGE, with_staged_weights
+from tests.infra.snapshots import empty_bundles, representative
 from tests.infra.synthesised import Synthesised, synthesise
 
 POOLS = ("qwen2-5-7b-instruct", "phi-4", "qwen3-embedding-0-6b")
@@ -39,6 +40,12 @@ def prod(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
 def with_door(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
     """`prod` with a door."""
     return synthesise(DOOR_STAGE, bundles, catalogue)
+
+
+@pytest.fixture(scope="session")
+def hardened(bundles: Bundles) -> Synthesised:
+    """`prod` with a door and all that can be set for its safety."""
+    return synthesise(HARDENED_STAGE, bundles, with_staged_weights(representative()))
 
 
 @pytest.fixture(scope="session")

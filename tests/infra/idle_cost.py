@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.access import ACCESS, Access
 from infra.bundles import Bundles
 from offpeak.aws.deliveries import BUCKETS
 from offpeak.core.catalogue import Catalogue
@@ -27,6 +28,8 @@ DASHBOARD = 3.00
 LOG_GB = 0.50
 ECR_GB = 0.10
 SECRET = 0.40
+KMS_KEY = 1.00
+KMS_CALL = 0.03 / 10_000
 # What the templates don't say.
 IDLE_SECONDS = 0.5  # a scheduled function's time with nothing to do
 LOG_KB = 1.0  # what it logs each time
@@ -36,6 +39,7 @@ INDEX_READS_A_POOL = 4  # a minute: `sweep` and `measure_pools` look at ready ru
 # Open batches (`sweep`, `show_drops`), open gatherings and groups, the parts of the due deliveries.
 INDEX_READS = 4 + BUCKETS
 IMAGE_GB = 10
+KEY_MINUTES = 5  # DynamoDB asks for a table's key again, for each role that reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,20 @@ def rows(stage: Synthesised) -> list[Row]:
     metrics = pools * METRICS_A_POOL
     measuring = metrics * CUSTOM_METRIC + MINUTES * PUT_METRIC_DATA
     log_gb = invocations * LOG_KB / 1e6
+    keys = len(_all(stage, "AWS::KMS::Key"))
+    decrypted = keys * sum(len(access.tables) for access in _by_the_clock(stage))
+    key_calls = decrypted * MINUTES / KEY_MINUTES
     return [
         Row("SageMaker", f"pools at zero instances: {pools}", 0.0),
         Row("Lambda", f"{invocations:,.0f} calls by the clock, {gb_seconds:,.0f} GB-s", running),
         Row("SQS", f"{queues} queues, {POLLS_A_MINUTE} polls a minute each", polling),
         Row("DynamoDB", f"{reads:,.0f} looks into indexes by the clock", reads * DYNAMODB_READ),
         Row("Secrets Manager", f"{secrets} secrets", secrets * SECRET),
+        Row(
+            "KMS",
+            f"{keys} key, {key_calls:,.0f} calls by the clock",
+            keys * KMS_KEY + key_calls * KMS_CALL,
+        ),
         Row("CloudWatch alarms", f"{alarm_metrics} alarm metrics", alarm_metrics * ALARM_METRIC),
         Row("CloudWatch dashboard", "1", DASHBOARD),
         Row("CloudWatch metrics", f"{metrics} of pools, one call a minute", measuring),
@@ -98,6 +110,17 @@ def put_into(guide: str, bundles: Bundles, catalogue: Catalogue) -> str:
     return re.sub(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}", f"{BEGIN}\n{table}\n{END}", guide, flags=re.S
     )
+
+
+def _by_the_clock(stage: Synthesised) -> Iterator[Access]:
+    """What the functions may touch that a clock calls."""
+    for folder, access in ACCESS.items():
+        rule = stage.stage.named(folder.replace("_", "-"))
+        if any(
+            r["Name"] == rule and "ScheduleExpression" in r
+            for r in _all(stage, "AWS::Events::Rule")
+        ):
+            yield access
 
 
 def _all(stage: Synthesised, kind: str) -> list[Mapping[str, Any]]:

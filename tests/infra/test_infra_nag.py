@@ -15,7 +15,7 @@ from constructs import Construct
 from app import add_stacks
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue
-from tests.infra.door_stage import DOOR_STAGE
+from tests.infra.hardened_stage import HARDENED_STAGE, with_staged_weights
 from tests.infra.synthesised import CONTEXT
 
 # Rule, and construct path after the stage's prefix → why it stands.
@@ -73,9 +73,10 @@ def _findings(app: App, out: Path) -> set[tuple[str, str]]:
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     with pytest.raises(RuntimeError, match=r"^ValidationFailed"):
         app.synth()
-    [report] = json.loads((out / "validation-report.json").read_text())["pluginReports"]
+    reports = json.loads((out / "validation-report.json").read_text())["pluginReports"]
     return {
         (violation["ruleName"], construct["constructPath"].removeprefix("offpeak-prod-"))
+        for report in reports
         for violation in report["violations"]
         for construct in violation["violatingConstructs"]
     }
@@ -87,7 +88,8 @@ def findings(
 ) -> set[tuple[str, str]]:
     out: Path = tmp_path_factory.mktemp("nag")
     app = App(context=dict(CONTEXT), outdir=str(out))
-    add_stacks(app, stage=DOOR_STAGE, models=catalogue.models, bundles=bundles)
+    models = with_staged_weights(catalogue).models
+    add_stacks(app, stage=HARDENED_STAGE, models=models, bundles=bundles)
     return _findings(app, out)
 
 

@@ -12,45 +12,8 @@ import pytest
 
 from app import ROOT
 from infra.access import ACCESS, Access
+from tests.infra.role_rights import REASONS, UNSCOPED, Right, policies, render, rights
 from tests.infra.synthesised import Synthesised
-
-# Every wildcard in a policy, by the end of its resource, and why it is there.
-REASONS = {
-    "/signals/*": "signals of any region, and of past days",
-    "/files/*": "a prefix of the bucket; ids are in the keys",
-    "/drop/*": "a prefix of the bucket; accounts and producers' names are in the keys",
-    "/uploads/*": "a prefix of the bucket; ids are in the keys",
-    "/work/*": "a prefix of the bucket; ids are in the keys",
-    "/results/*": "a prefix of the bucket; ids are in the keys",
-    "/tokenizers/*": "a prefix of the bucket; pools are in the keys",
-    "/drop/*.output.jsonl": "what is written beside them, by its suffix",
-    "/drop/*.errors.jsonl": "what is written beside them, by its suffix",
-    "/drop/*.status.json": "what is written beside them, by its suffix",
-    "/work/requests/*": "a prefix of the bucket; ids are in the keys",
-    "/work/cancelled/*": "a prefix of the bucket; pools are in the keys",
-    "/work/groups/*": "a prefix of the bucket; ids are in the keys",
-    ".Arn:*": "a function's versions, which Step Functions may be told to call (CDK's grant_invoke)",
-    "-process-batch:*": "the executions of our own state machine, which are named by batches",
-    ":*": "the streams of a pool's own log group, which SageMaker names",
-}
-# Actions that AWS lets nobody narrow to a resource.
-UNSCOPED = {
-    "cloudwatch:PutMetricData",  # narrowed by its namespace
-    "ecr:GetAuthorizationToken",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-    # Delivery of the state machine's log to CloudWatch.
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-}
 
 
 def _writes(access: Access) -> bool:
@@ -103,7 +66,7 @@ class Statement:
 def _statements(stage: Synthesised) -> Iterator[Statement]:
     """One per resource, of the roles' policies. References are written `<Logical.Attribute>`."""
     for template in stage.templates.values():
-        for name, policy in template.find_resources("AWS::IAM::Policy").items():
+        for name, policy in policies(template):
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
                 assert statement["Effect"] == "Allow"
                 actions, resources = statement["Action"], statement["Resource"]
@@ -130,19 +93,25 @@ def test_no_action_is_a_wildcard(prod: Synthesised) -> None:
     assert [s for s in _statements(prod) if any("*" in action for action in s.actions)] == []
 
 
-def test_every_wildcard_resource_has_its_reason(prod: Synthesised) -> None:
-    unexplained = [
-        s
-        for s in _statements(prod)
-        if ("*" in s.resource and not any(s.resource.endswith(end) for end in REASONS))
-        and not (s.resource == "*" and set(s.actions) <= UNSCOPED)
-    ]
-    assert unexplained == []
+def test_every_wildcard_has_its_reason(hardened: Synthesised) -> None:
+    """The table would not be written otherwise."""
+    assert "may" in render(rights(hardened))
 
 
-def test_every_reason_is_still_needed(prod: Synthesised) -> None:
-    resources = [s.resource for s in _statements(prod)]
+def test_a_wildcard_without_a_reason_fails(hardened: Synthesised) -> None:
+    right = Right("api", "Api", ("s3:GetObject",), ("arn:aws:s3:::bucket/*",), "")
+    with pytest.raises(LookupError, match="Api may s3:GetObject on arn:aws:s3:::bucket/\\*: why"):
+        render([*rights(hardened), right])
+    with pytest.raises(LookupError, match="why"):
+        render([Right("api", "Api", ("s3:*",), ("arn:aws:s3:::bucket/files/*",), "")])
+
+
+def test_every_reason_is_still_needed(hardened: Synthesised) -> None:
+    found = rights(hardened)
+    resources = [resource for right in found for resource in right.resources]
+    actions = {action for right in found for action in right.actions if "*" in right.resources}
     assert [end for end in REASONS if not any(r.endswith(end) for r in resources)] == []
+    assert set(UNSCOPED) - actions == set()
 
 
 def test_streams_are_the_only_bare_wildcards_of_a_log_group(prod: Synthesised) -> None:
@@ -209,7 +178,7 @@ def test_metrics_are_put_in_our_namespace_only(prod: Synthesised) -> None:
     putting = [
         statement
         for template in prod.templates.values()
-        for policy in template.find_resources("AWS::IAM::Policy").values()
+        for _, policy in policies(template)
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
         if "cloudwatch:PutMetricData" in statement["Action"]
     ]

@@ -15,21 +15,33 @@ from tests.infra.snapshots import (
     DEPLOY_GUIDE,
     DOOR_GUIDE,
     FOLDER,
+    RIGHTS,
     SNAPSHOTS,
+    render_rights,
     render_stage,
     representative,
+    synthesise_stage,
 )
 from tests.infra.snapshots import render as render_template
+from tests.infra.synthesised import Synthesised
 
 AGAIN = "run `make snapshots`, and read the difference before you commit it"
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
-def test_the_templates_are_those_that_were_reviewed(name: str, bundles: Bundles) -> None:
-    made = render_stage(SNAPSHOTS[name], bundles)
+def test_the_templates_are_those_that_were_reviewed(
+    name: str, bundles: Bundles, hardened: Synthesised
+) -> None:
+    made = render_stage(
+        name, hardened if name == "prod-hardened" else synthesise_stage(name, bundles)
+    )
     kept = {path.stem: path.read_text() for path in (FOLDER / name).glob("*.yaml")}
     differing = sorted(part for part in made.keys() | kept if made.get(part) != kept.get(part))
     assert not differing, f"{name}: {', '.join(differing)} changed: {AGAIN}"
+
+
+def test_what_each_role_may_do_is_what_was_reviewed(hardened: Synthesised) -> None:
+    assert render_rights(hardened) == RIGHTS.read_text(), AGAIN
 
 
 def test_no_snapshot_is_of_a_stage_that_is_gone() -> None:

@@ -62,6 +62,7 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
         {"by_time": [("account_id", "HASH", "S"), ("position", "RANGE", "S")]},
         False,
     ),
+    "audit": ([("trail", "HASH", "S"), ("id", "RANGE", "S")], {}, False),
     "idempotency": ([("pk", "HASH", "S")], {}, True),
     "webhooks": ([("account_id", "HASH", "S"), ("id", "RANGE", "S")], {}, False),
     "deliveries": (
@@ -152,6 +153,8 @@ def test_the_bucket_forgets_work_parts_and_abandoned_uploads(local: Synthesised)
     rules = _bucket(local)["Properties"]["LifecycleConfiguration"]["Rules"]
     assert {r["Prefix"]: r["ExpirationInDays"] for r in rules if "ExpirationInDays" in r} == {
         "work/": 14,
+        "errors/": 14,
+        "drop/": 30,
         "uploads/": 2,
     }
     assert [
