@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 from botocore.exceptions import ClientError
 
 from offpeak.aws.accounts import account_to_item, key_to_item
+from offpeak.aws.audit import audit_entry_to_item
 from offpeak.aws.batches import batch_to_item
 from offpeak.aws.deliveries import delivery_to_item
 from offpeak.aws.errors import code_of, translated
@@ -28,6 +29,7 @@ from offpeak.aws.runs import run_to_item
 from offpeak.aws.shards import shard_to_item
 from offpeak.aws.webhooks import callback_secret_to_item, webhook_to_item
 from offpeak.core.account import Account, ApiKey
+from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, FileStatus, Upload
@@ -143,6 +145,7 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Balance: ("ledger", balance_to_item),
     Entry: ("ledger", entry_to_item),
     ModelPools: ("pools", pools_to_item),
+    AuditEntry: ("audit", audit_entry_to_item),
 }
 
 
@@ -157,6 +160,6 @@ def _identity(row: Row) -> str:
         return f"{row.destination_id}.{row.id}"
     return (
         row.id
-        if isinstance(row, Account | Gathering | ModelPools)
+        if isinstance(row, Account | Gathering | ModelPools | AuditEntry)
         else f"{row.account_id}.{row.id}"
     )

@@ -16,6 +16,7 @@ from botocore.config import Config
 import offpeak
 from offpeak.aws.accounts import DynamoAccounts
 from offpeak.aws.announcements import EventBridgeAnnouncements
+from offpeak.aws.audit import DynamoAudit
 from offpeak.aws.batches import DynamoBatches
 from offpeak.aws.capacity import SageMakerCapacity
 from offpeak.aws.changes import DynamoChanges
@@ -158,6 +159,10 @@ class Aws:
         return DynamoLedger(self._table("ledger"))
 
     @cached_property
+    def audit(self) -> DynamoAudit:
+        return DynamoAudit(self._table("audit"))
+
+    @cached_property
     def idempotency(self) -> DynamoIdempotency:
         return DynamoIdempotency(self._table("idempotency"), self.clock)
 
@@ -233,6 +238,14 @@ class Aws:
                 return client.get_secret_value(SecretId=name)["SecretString"].strip()
             except client.exceptions.ResourceNotFoundException:
                 raise NotFound(f"There is no secret {name}.") from None
+
+    @cached_property
+    def identity(self) -> str:
+        """The ARN of whose credentials these are."""
+        with self._lock:
+            client = self._session.client("sts", config=_config(read_seconds=10))
+        with translated("the caller's identity"):
+            return client.get_caller_identity()["Arn"]
 
     @cached_property
     def work_metrics(self) -> LoggedMetrics:

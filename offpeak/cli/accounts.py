@@ -10,9 +10,10 @@ import typer
 from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows
-from offpeak.core.account import PRESETS, WEIGHT_MAX, Account, Limits
+from offpeak.core.account import PRESETS, RETENTION_DAYS_MAX, WEIGHT_MAX, Account, Limits
 from offpeak.steps.set_default_model import set_default_model
 from offpeak.steps.set_limits import set_limits
+from offpeak.steps.set_retention import set_retention
 from offpeak.steps.set_weight import set_weight
 
 UNLIMITED = "none"
@@ -47,6 +48,10 @@ def limits(
             metavar=f"N|{UNLIMITED}", help="Tokens of open batches, per model; estimated."
         ),
     ] = None,
+    requests_per_second: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000, help="HTTP requests, in each process of the API."),
+    ] = None,
     stage: Stage = "dev",
 ) -> None:
     """Show an account's limits, or change them: all by a preset, or one by one."""
@@ -61,6 +66,8 @@ def limits(
             new = replace(new, open_batches_max=open_batches)
         if enqueued_tokens is not None:
             new = replace(new, enqueued_tokens_max=_tokens(enqueued_tokens))
+        if requests_per_second is not None:
+            new = replace(new, requests_per_second=requests_per_second)
         return new
 
     if preset is not None and preset not in PRESETS:
@@ -88,6 +95,24 @@ def weight(
         if weight is not None:
             owner = set_weight(owner.id, weight, accounts=aws.accounts, changes=aws.changes)
             say(f"Changed the weight of {owner.name} ({owner.id}). It holds within 60 s.")
+    _show(owner)
+
+
+@app.command()
+def retention(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    days: Annotated[
+        int | None,
+        typer.Argument(metavar=f"[1…{RETENTION_DAYS_MAX}]", min=1, max=RETENTION_DAYS_MAX),
+    ] = None,
+    stage: Stage = "dev",
+) -> None:
+    """Show or set for how many days files and results are kept that an account makes from now on."""
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account)
+        if days is not None:
+            owner = set_retention(owner.id, days, accounts=aws.accounts, changes=aws.changes)
+            say(f"Changed the retention of {owner.name} ({owner.id}). It holds within 60 s.")
     _show(owner)
 
 
@@ -133,13 +158,15 @@ def _show(*accounts: Account) -> None:
             "request lines",
             "open batches",
             "enqueued tokens",
+            "requests/s",
             "weight",
+            "days kept",
             "default model",
         ),
         (
             (
                 each.id, each.name, *_row(each.limits), str(each.weight),
-                each.default_model or UNLIMITED,
+                str(each.retention_days), each.default_model or UNLIMITED,
             )
             for each in accounts
         ),
@@ -153,4 +180,5 @@ def _row(limits: Limits) -> tuple[str, ...]:
         f"{limits.request_lines_max:,}",
         f"{limits.open_batches_max:,}",
         UNLIMITED if tokens is None else f"{tokens:,}",
+        f"{limits.requests_per_second:,}",
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Annotated
 
 import typer
+import typer.main
 from botocore.exceptions import BotoCoreError, ClientError
 
 from offpeak.aws.connect import Aws
 from offpeak.cli.errors import CliError, UsageError
 from offpeak.core.account import KEY_PEPPER, Account
 from offpeak.core.errors import OffpeakError
+from offpeak.steps.audited_changes import AuditedChanges
 from offpeak.steps.create_key import find_account
 
 Stage = Annotated[
@@ -20,13 +23,32 @@ Stage = Annotated[
 ]
 
 
+AUDIT = "audit"
+
+
+class Operated(Aws):
+    """The ports of an operator: whatever a command changes is in the audit trail, under the identity of its AWS
+    credentials and the command's name."""
+
+    @cached_property
+    def changes(self) -> AuditedChanges:  # type: ignore[override]
+        # Typer carries a click of its own; this is where it lets one at it.
+        context = typer.main.get_current_context(silent=True)  # type: ignore[attr-defined]
+        return AuditedChanges(
+            super().changes, clock=self.clock, actor=self.identity,
+            action=context.command_path if context else "offpeak",
+        )  # fmt: skip
+
+
 @contextmanager
-def deployment(stage: str, *tables: str) -> Iterator[Aws]:
+def deployment(stage: str, *tables: str) -> Iterator[Operated]:
     """The ports on these tables; what goes wrong there as a sentence."""
-    names = {f"OFFPEAK_TABLE_{table.upper()}": f"offpeak-{stage}-{table}" for table in tables}
+    names = {
+        f"OFFPEAK_TABLE_{table.upper()}": f"offpeak-{stage}-{table}" for table in (*tables, AUDIT)
+    }
     try:
         pepper = f"offpeak-{stage}-{KEY_PEPPER}"
-        yield Aws({"OFFPEAK_STAGE": stage, "OFFPEAK_KEY_PEPPER": pepper, **names})
+        yield Operated({"OFFPEAK_STAGE": stage, "OFFPEAK_KEY_PEPPER": pepper, **names})
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "ResourceNotFoundException":

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from offpeak.cli import accounts, batches, drop, files, keys, models, pools, usage, weights
+from offpeak.cli import accounts, audit, batches, drop, files, keys, models, pools, usage, weights
 from offpeak.cli.credits import app as credits_app
 from offpeak.cli.errors import CliError
 from offpeak.cli.estimate import estimate
@@ -27,6 +27,7 @@ app.command("list")(batches.list_batches)
 app.command()(drop.drop)
 app.command()(estimate)
 app.command()(usage.usage)
+app.command()(audit.audit)
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
 models.app.command()(weights.stage)

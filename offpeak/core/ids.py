@@ -8,6 +8,7 @@ FILE, BATCH, UPLOAD, PART, ACCOUNT, KEY = "file-", "batch_", "upload_", "part_",
 REQUEST, GROUP, GATHERING = "req_", "group_", "gather_"
 MILLISECOND_DIGITS = 12
 WEBHOOK, EVENT = "whe_", "evt_"
+AUDIT = "audit_"
 
 
 def new_id(prefix: str, now: float) -> str:

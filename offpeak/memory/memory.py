@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import RLock
 
 from offpeak.core.ports import SignalSource
+from offpeak.memory.audit import MemoryAudit
 from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.clock import FrozenClock
 from offpeak.memory.effects import (
@@ -89,6 +90,7 @@ class Memory:
         self.groups = MemoryGroups(tables)
         self.gatherings = MemoryGatherings(tables)
         self.ledger = MemoryLedger(tables)
+        self.audit = MemoryAudit(tables)
         self.idempotency = MemoryIdempotency(lock, self.clock)
         self.workflows = MemoryWorkflows(lock)
         self.dispatches = MemoryDispatches(lock)

@@ -10,6 +10,7 @@ from threading import RLock
 from typing import TypeVar
 
 from offpeak.core.account import Account, ApiKey
+from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.errors import NotFound, StateConflict
@@ -57,7 +58,7 @@ class Tables:
 
 def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
     match row:
-        case Account() | Request() | ModelPools():
+        case Account() | Request() | ModelPools() | AuditEntry():
             return (row.id,)
         case ApiKey():
             return (row.hash,)

@@ -53,6 +53,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "gatherings": (("lane_id", "id"), {"open": ("open", "due_at")}),
     "ledger": (("account_id", "id"), {"by_time": ("account_id", "position")}),
     "pools": (("id",), {}),
+    "audit": (("trail", "id"), {}),
     "idempotency": (("pk",), {}),
     "webhooks": (("account_id", "id"), {}),
     "deliveries": (("destination_id", "id"), {"due": ("due_bucket", "due_at")}),

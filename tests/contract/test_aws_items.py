@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offpeak.aws.accounts import account_from_item, account_to_item, key_from_item, key_to_item
+from offpeak.aws.audit import audit_entry_from_item, audit_entry_to_item
 from offpeak.aws.batches import batch_from_item, batch_to_item
 from offpeak.aws.deliveries import KEPT_SECONDS, delivery_from_item, delivery_to_item
 from offpeak.aws.files import (
@@ -41,6 +42,7 @@ from offpeak.aws.webhooks import (
     webhook_to_item,
 )
 from offpeak.core.account import Account, ApiKey
+from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
@@ -57,6 +59,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
     (Account, account_to_item, account_from_item),
     (ApiKey, key_to_item, key_from_item),
+    (AuditEntry, audit_entry_to_item, audit_entry_from_item),
     (File, file_to_item, file_from_item),
     (Upload, upload_to_item, upload_from_item),
     (Batch, batch_to_item, batch_from_item),

@@ -13,6 +13,7 @@ from offpeak.core.delivery import AttemptAsk
 from offpeak.core.ports import (
     Accounts,
     Announcements,
+    Audit,
     Batches,
     Bounds,
     Callbacks,
@@ -83,6 +84,8 @@ class Ports(Protocol):
     def group_checks(self) -> GroupChecks: ...
     @property
     def ledger(self) -> Ledger: ...
+    @property
+    def audit(self) -> Audit: ...
     @property
     def idempotency(self) -> Idempotency: ...
     @property

@@ -21,7 +21,7 @@ from tests.e2e.caller import Caller
 STAGE = "local"
 TABLES = (
     "accounts", "files", "batches", "runs", "shards", "requests", "groups", "gatherings",
-    "ledger", "idempotency", "webhooks", "deliveries",
+    "ledger", "audit", "idempotency", "webhooks", "deliveries",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ Every port call may raise Unavailable (the effect may or may not have happened);
 State is changed in one way only: `Changes.commit`, all or nothing, each save conditional on the version that was read.
 """
 
+from offpeak.core.ports.audit import Audit
 from offpeak.core.ports.deliveries import ASK_DELAY_SECONDS_MAX, Callbacks, Deliveries
 from offpeak.core.ports.destinations import (
     ANSWER_BYTES_MAX,
@@ -80,6 +81,7 @@ __all__ = [
     "Add",
     "Announcements",
     "Answer",
+    "Audit",
     "Batches",
     "Bounds",
     "Callbacks",

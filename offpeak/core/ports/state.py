@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from offpeak.core.account import Account, ApiKey
+from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.file import File, Upload
@@ -39,6 +40,7 @@ Row = (
     | Balance
     | Entry
     | ModelPools
+    | AuditEntry
 )
 
 
