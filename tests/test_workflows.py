@@ -57,8 +57,28 @@ def test_the_audit_sees_a_broken_or_careless_workflow(
     assert message in audited.stdout + audited.stderr
 
 
-def test_there_are_the_three_that_the_project_needs() -> None:
-    assert [path.name for path in WORKFLOWS] == ["deploy.yml", "synth-diff.yml", "test.yml"]
+def test_there_are_the_four_that_the_project_needs() -> None:
+    names = [path.name for path in WORKFLOWS]
+    assert names == ["audit.yml", "deploy.yml", "synth-diff.yml", "test.yml"]
+
+
+def test_every_lock_is_audited_and_the_suite_does_not_wait_for_it() -> None:
+    """Without running it: it needs the internet."""
+    asked = subprocess.run(
+        ["make", "--dry-run", "--always-make", "audit"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    hashed = [
+        path.relative_to(ROOT)
+        for path in (*ROOT.glob("requirements*.txt"), *ROOT.glob("containers/*/requirements.txt"))
+        if "--hash=" in path.read_text()
+    ]
+    assert len(hashed) > 8
+    assert [str(lock) for lock in hashed if f" {lock}" not in asked] == []
+    assert "for folder in . tests/e2e/node" in asked
+    assert "audit" not in (ROOT / ".ci/run").read_text()
+    test = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
+    assert "audit" not in test
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

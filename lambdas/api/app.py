@@ -28,6 +28,7 @@ from lambdas.api.together.files import TogetherFileRoutes
 from lambdas.api.usage import UsageRoutes
 from offpeak.core.errors import OffpeakError
 from offpeak.steps.authenticate import Authentication
+from offpeak.steps.throttle import Throttle
 from offpeak.wire.http_errors import error_body, http_error
 
 App = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -64,7 +65,8 @@ def build_app(ports: Ports) -> App:
         clock=ports.clock, accounts=ports.accounts, key_hashes=ports.key_hashes
     )
     open_paths = frozenset(route.rule for route in routes if route.scope is None)
-    resolver.use([_authenticated_by(authentication, open_paths)])
+    throttle = Throttle(clock=ports.clock)
+    resolver.use([_authenticated_by(authentication, throttle, open_paths)])
     resolver.include_router(bind(routes))
     resolver.not_found(_nowhere(resolver, routes))
     resolver.exception_handler(OffpeakError)(_answer_error)
@@ -100,7 +102,7 @@ def _resolve(
 
 
 def _authenticated_by(
-    authentication: Authentication, open_paths: frozenset[str]
+    authentication: Authentication, throttle: Throttle, open_paths: frozenset[str]
 ) -> Callable[..., Response[str]]:
     def authenticate(
         resolver: APIGatewayRestResolver, next_middleware: NextMiddleware
@@ -109,6 +111,7 @@ def _authenticated_by(
             return next_middleware(resolver)
         caller = authentication.caller(lower_headers(resolver.current_event.raw_event))
         logger.append_keys(account_id=caller.account.id, key_id=caller.key_id)
+        throttle.take(caller.account)
         resolver.append_context(caller=caller)  # type: ignore[no-untyped-call]
         return next_middleware(resolver)
 

@@ -24,12 +24,14 @@ KEY_PREFIX = "sk-offpeak-"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one account may ask for. The defaults are the service's; each is liftable per account. Enqueued tokens are
-    per model, those of batches that have not ended; None is no limit."""
+    per model, those of batches that have not ended; None is no limit. Requests a second are HTTP requests, counted by
+    each process of the API for itself."""
 
     file_bytes_max: int = 10_000_000_000
     request_lines_max: int = 5_000_000
     open_batches_max: int = 500
     enqueued_tokens_max: int | None = None
+    requests_per_second: int = 100
 
 
 PRESETS: Mapping[str, Limits] = {
@@ -53,6 +55,9 @@ class Billing(StrEnum):
 
 WEIGHT_MAX = 1_000
 REGIONS_MAX = 50
+RETENTION_DAYS, RETENTION_DAYS_MAX = 30, 3_650
+"""For how long prompts and results are kept, where an account doesn't say."""
+DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +65,8 @@ class Account:
     """`default_model` is what a request without a model runs on, where its dialect allows that: Hive's. `weight` is
     what its share of a busy pool goes by: with 2 it gets twice the slots of an account with 1. `schedule` and
     `completion_window` are what a batch gets that says nothing of its own; None is the service's default.
-    `regions`: where its request lines may be worked beside the home region, where they are kept; None is everywhere."""
+    `regions`: where its request lines may be worked beside the home region, where they are kept; None is everywhere.
+    `retention_days` is how long its files and results are kept at the most."""
 
     id: str
     name: str
@@ -72,11 +78,17 @@ class Account:
     schedule: Schedule | None = None
     completion_window: str | None = None
     regions: tuple[str, ...] | None = None
+    retention_days: int = RETENTION_DAYS
     version: int = 0
 
     def may_work_in(self, region: str | None) -> bool:
         """None is the home region."""
         return region is None or self.regions is None or region in self.regions
+
+    def kept_seconds(self, asked: int | None = None) -> int:
+        """For how long a file is kept of which its owner `asked` this, or nothing."""
+        longest = self.retention_days * DAY_SECONDS
+        return longest if asked is None else min(asked, longest)
 
 
 class Scope(StrEnum):

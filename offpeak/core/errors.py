@@ -9,6 +9,7 @@ OffpeakError
 │   └── MultipartGone    … an upload in parts that was completed, or given up
 ├── StateConflict        legal request, wrong moment: the thing has moved on, or ended
 ├── QuotaExceeded        an account's limit is reached; waiting or asking for more helps
+│   └── TooManyRequests  … that on requests a second: waiting some seconds helps
 ├── InsufficientCredits  an account's credits don't suffice; waiting won't help, adding some does
 └── Unavailable          a dependency failed; the same call may work later
 
@@ -59,6 +60,14 @@ class StateConflict(OffpeakError):
 
 class QuotaExceeded(OffpeakError):
     code_default = "quota_exceeded"
+
+
+class TooManyRequests(QuotaExceeded):
+    code_default = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class InsufficientCredits(OffpeakError):

@@ -97,7 +97,3 @@ class Upload:
         status = self.status_at(now)
         if status is not UploadStatus.PENDING:
             raise StateConflict(f"Upload {self.id} is {status}.", code="upload_not_pending")
-
-
-def expires_at(created_at: int, after_seconds: int | None) -> int | None:
-    return None if after_seconds is None else created_at + after_seconds

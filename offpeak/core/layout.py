@@ -14,6 +14,7 @@ results/{batch}/…                                what clients download
 signals/{region}/stored/{kind}-{source}.json     the newest signal of a source on a region
 signals/{region}/{kind}.csv                      a curve that an operator set: average, marginal or price
 signals/{region}/hours/{day}.json                what the average kWh emitted, hour by hour, for receipts
+errors/{batch}.json                              why a batch failed, as its `errors` list it
 tokenizers/{pool}.json                           the tokenizer.json of the model that a pool serves, for estimates
 
 work/requests/{account}/{request}.json           a body too large for the queue
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 TOKENIZER_FILE = "tokenizer.json"
 """What a model's own folder calls it."""
-OWN_PREFIXES = ("files/", "uploads/", "work/", "results/", "signals/", "tokenizers/")
+OWN_PREFIXES = ("files/", "uploads/", "work/", "results/", "errors/", "signals/", "tokenizers/")
 """Everything but the drop folder."""
 
 
@@ -54,7 +55,7 @@ def invalid_lines_key(batch_id: str) -> str:
 
 
 def batch_errors_key(batch_id: str) -> str:
-    return f"results/{batch_id}/validation.json"
+    return f"errors/{batch_id}.json"
 
 
 def manifest_key(batch_id: str, run: int, cut: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from offpeak.core.account import Account
 from offpeak.core.errors import InvalidRequest
-from offpeak.core.file import File, FileStatus, expires_at
+from offpeak.core.file import File, FileStatus
 from offpeak.core.ids import FILE
 from offpeak.core.layout import file_key
 from offpeak.core.ports import (
@@ -106,7 +106,7 @@ def _add_pending(
         bytes=size,
         key=key,
         created_at=now,
-        expires_at=expires_at(now, new.expires_after),
+        expires_at=now + account.kept_seconds(new.expires_after),
         status=FileStatus.PENDING,
         multipart_id=multipart_id,
     )

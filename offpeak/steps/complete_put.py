@@ -45,7 +45,7 @@ def complete_put(
         raise
     processed = replace(
         file.processed(bytes=stored.bytes, etag=stored.etag),
-        expires_at=None,
+        expires_at=file.created_at + account.kept_seconds(),
         lines=_count_lines(stored, reader),
     )
     try:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from offpeak.core.account import DAY_SECONDS, RETENTION_DAYS
 from offpeak.core.errors import InvalidRequest, StateConflict
-from offpeak.core.file import File, Upload, UploadStatus, expires_at
+from offpeak.core.file import File, Upload, UploadStatus
 from offpeak.core.ids import FILE, new_id
 from offpeak.core.layout import file_key, part_key
 from offpeak.core.ports import (
@@ -26,6 +27,7 @@ from offpeak.steps.add_part import require_pending
 from offpeak.steps.join_objects import join_objects
 
 STORED_PARTS_MAX = 20_000
+KEPT_SECONDS = RETENTION_DAYS * DAY_SECONDS  # of what was begun before uploads said it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ def complete_upload(
         bytes=stored.bytes,
         key=stored.key,
         created_at=now,
-        expires_at=expires_at(now, upload.file_expires_after),
+        expires_at=now + (upload.file_expires_after or KEPT_SECONDS),
         etag=stored.etag,
     )
     completed = upload.completed(file.id, now)

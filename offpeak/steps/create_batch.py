@@ -196,7 +196,7 @@ def new_batch(
         on_invalid=new.on_invalid,
         schedule=choose_schedule(account, new.schedule, new.metadata),
         metadata=new.metadata,
-        output_expires_after=new.output_expires_after,
+        output_expires_after=account.kept_seconds(new.output_expires_after),
         input_etag=file.etag if file else None,
         drop=drop,
     )

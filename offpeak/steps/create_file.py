@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from offpeak.core.account import Account
 from offpeak.core.errors import InvalidRequest, NotFound, StateConflict, TooLarge
-from offpeak.core.file import File, expires_at
+from offpeak.core.file import File
 from offpeak.core.ids import FILE
 from offpeak.core.layout import file_key
 from offpeak.core.ports import Add, Changes, Clock, Files, Idempotency, Writer
@@ -64,7 +64,7 @@ def create_file(
         bytes=len(body),
         key=stored.key,
         created_at=now,
-        expires_at=expires_at(now, new.expires_after),
+        expires_at=now + account.kept_seconds(new.expires_after),
         etag=stored.etag,
     )
     return add_file(file, changes=changes, files=files)

@@ -73,7 +73,7 @@ def create_upload(
         bytes=new.bytes,
         created_at=now,
         expires_at=now + UPLOAD_SECONDS,
-        file_expires_after=new.expires_after,
+        file_expires_after=account.kept_seconds(new.expires_after),
     )
     try:
         changes.commit(Add(upload))

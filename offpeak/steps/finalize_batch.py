@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 
+from offpeak.core.account import DAY_SECONDS, RETENTION_DAYS
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import StateConflict, Unavailable
-from offpeak.core.file import File, expires_at
+from offpeak.core.file import File
 from offpeak.core.gathering import is_gathering
 from offpeak.core.ids import FILE
 from offpeak.core.ledger import Entry
@@ -46,6 +47,7 @@ from offpeak.steps.route_results import route_results
 from offpeak.steps.settle_batch import settlement, used_models
 
 OUTPUT_PURPOSE = "batch_output"
+KEPT_SECONDS = RETENTION_DAYS * DAY_SECONDS  # of batches from before they said it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ def _file(batch: Batch, kind: Kind, info: ObjectInfo, now: int) -> File:
     return File(
         id=_file_id(batch, kind), account_id=batch.account_id, filename=f"{batch.id}_{kind}.jsonl",
         purpose=OUTPUT_PURPOSE, bytes=info.bytes, key=info.key, created_at=now,
-        expires_at=expires_at(now, batch.output_expires_after), etag=info.etag,
+        expires_at=now + (batch.output_expires_after or KEPT_SECONDS), etag=info.etag,
     )  # fmt: skip
 
 

@@ -230,8 +230,8 @@ class _Ingestion:
                 error = LineError(code=refused.code, message=refused.message)
         file = File(
             id=file_id, account_id=account.id, filename=filename, purpose=INPUT_PURPOSE,
-            bytes=stored.bytes, key=stored.key, created_at=int(self._clock.now()),
-            etag=stored.etag,
+            bytes=stored.bytes, key=stored.key, created_at=(now := int(self._clock.now())),
+            expires_at=now + account.kept_seconds(), etag=stored.etag,
         )  # fmt: skip
         return add_file(file, changes=self._changes, files=self._files), error
 

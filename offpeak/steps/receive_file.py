@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offpeak.core.account import Account
 from offpeak.core.errors import NotFound, StateConflict
-from offpeak.core.file import File, expires_at
+from offpeak.core.file import File
 from offpeak.core.ids import FILE
 from offpeak.core.ports import Changes, Clock, Files, Idempotency, Writer
 from offpeak.steps.create_file import NewFile, add_file, already_made, check_new_file, create_file
@@ -64,7 +64,7 @@ def receive_file(
         bytes=received.bytes,
         key=stored.key,
         created_at=now,
-        expires_at=expires_at(now, new.expires_after),
+        expires_at=now + account.kept_seconds(new.expires_after),
         etag=stored.etag,
     )
     return _added(file, writer=writer, changes=changes, files=files)

@@ -16,6 +16,7 @@ from offpeak.core.errors import (
     QuotaExceeded,
     StateConflict,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -67,6 +68,8 @@ def http_error(error: OffpeakError) -> HttpError:
     """Status, type and headers of an error. A write that somebody else keeps winning may be tried again."""
     if error.code == "write_conflict":
         return _UNAVAILABLE
+    if isinstance(error, TooManyRequests):
+        return HttpError(429, "rate_limit_error", {"retry-after": str(error.retry_seconds)})
     family = next((kind for kind in type(error).__mro__ if kind in _BY_TYPE), None)
     return _UNEXPECTED if family is None else _BY_TYPE[family]
 

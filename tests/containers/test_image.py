@@ -42,3 +42,14 @@ def test_the_build_takes_its_base_from_the_pin_alone() -> None:
     dockerfile = (FOLDER / "Dockerfile").read_text()
     assert re.findall(r"^ARG BASE_IMAGE.*$", dockerfile, re.M) == ["ARG BASE_IMAGE"]
     assert re.findall(r"^FROM .*$", dockerfile, re.M) == ["FROM ${BASE_IMAGE}"]
+
+
+@pytest.mark.parametrize("container", ["vllm", "door"])
+def test_no_container_runs_as_root(container: str) -> None:
+    """From the last line on that can install something: what serves is somebody without rights."""
+    lines = (ROOT / "containers" / container / "Dockerfile").read_text().splitlines()
+    users = [n for n, line in enumerate(lines) if line.startswith("USER ")]
+    assert [lines[n] for n in users] == ["USER offpeak"]
+    assert any(re.match(r"RUN useradd .*--uid 10001 offpeak$", line) for line in lines[: users[0]])
+    assert not [line for line in lines[users[0] :] if line.startswith(("RUN ", "COPY ", "ADD "))]
+    assert lines[-1].startswith("ENTRYPOINT ")

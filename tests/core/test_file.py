@@ -1,7 +1,7 @@
 import pytest
 
 from offpeak.core.errors import StateConflict
-from offpeak.core.file import File, FileStatus, Upload, UploadStatus, expires_at
+from offpeak.core.file import File, FileStatus, Upload, UploadStatus
 
 FILE = File(
     id="file-1", account_id="a", filename="in.jsonl", purpose="batch", bytes=5, key="k",
@@ -38,7 +38,5 @@ def test_an_upload_left_for_an_hour_has_expired() -> None:
         UPLOAD.completed("file-1", 3_700)
 
 
-def test_expiry_counts_from_creation() -> None:
-    assert expires_at(100, 3_600) == 3_700
-    assert expires_at(100, None) is None
+def test_a_file_is_born_processed() -> None:
     assert FILE.status is FileStatus.PROCESSED

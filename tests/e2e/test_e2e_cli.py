@@ -232,11 +232,15 @@ def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(
         "5,000,000",
         "500",
         "none",
+        "100",
         "1",
+        "30",
         "none\n",
     ]
     preset = limits("--preset", "together", "--open-batches", "7", "--enqueued-tokens", "20")
-    assert preset.stdout.split("\t")[2:] == ["100,000,000", "50,000", "7", "20", "1", "none\n"]
+    assert preset.stdout.split("\t")[2:] == [
+        "100,000,000", "50,000", "7", "20", "100", "1", "30", "none\n",
+    ]  # fmt: skip
     assert "within 60 s" in preset.stderr
     wrong = limits("--preset", "nobody")
     assert (wrong.returncode, "together" in wrong.stderr) == (2, True)
@@ -265,7 +269,7 @@ def test_an_accounts_weight_is_set_and_shown(
     changed = weight("3")
     assert (changed.returncode, aws.accounts.get(caller.account_id).weight) == (0, 3)
     assert "within 60 s" in changed.stderr
-    assert weight().stdout.split("\t")[-2] == "3"
+    assert weight().stdout.split("\t")[-3] == "3"
     assert weight("0").returncode == 2
 
 

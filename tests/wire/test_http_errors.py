@@ -18,6 +18,7 @@ STATUSES = {
     "InvalidRequest": 400, "TooLarge": 413, "Unauthenticated": 401, "NotFound": 404,
     "MultipartGone": 404,
     "StateConflict": 409, "QuotaExceeded": 429, "InsufficientCredits": 402, "Unavailable": 503,
+    "TooManyRequests": 429,
 }  # fmt: skip
 
 
@@ -33,6 +34,11 @@ def test_clients_repeat_only_what_may_work_later(kind: type[errors.OffpeakError]
         assert 0 < int(answer.headers["retry-after"]) <= 120
     if answer.status == 409:
         assert answer.headers["x-should-retry"] == "false"
+
+
+def test_who_sends_too_many_requests_is_told_how_long_to_wait() -> None:
+    answer = http_error(errors.TooManyRequests("why", retry_seconds=7))
+    assert (answer.status, answer.headers["retry-after"]) == (429, "7")
 
 
 def test_a_new_kind_of_error_is_answered_as_what_it_descends_from() -> None:

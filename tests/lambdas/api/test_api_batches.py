@@ -337,7 +337,7 @@ def fail(client: Client, batch_id: str, errors: int) -> None:
         LineError(code="invalid_json_line", message="m" * 300, line=n, param=None)
         for n in range(1, errors + 1)
     ]
-    key = f"results/{batch_id}/validation.json"
+    key = f"errors/{batch_id}.json"
     client.world.writer.put(key, encode_batch_errors(listed, errors + 5_000))
     failed = row(client, batch_id).failed(errors_key=key, counts=Counts(), now=5)
     client.world.changes.commit(Save(failed))

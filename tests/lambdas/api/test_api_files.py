@@ -31,7 +31,8 @@ def test_an_uploaded_file_is_processed_at_once(client: Client) -> None:
     file = client.upload(b"{}\n{}\n", "lines.jsonl")
     now = int(client.world.clock.now())
     assert file == {
-        "id": file["id"], "object": "file", "bytes": 6, "created_at": now, "expires_at": None,
+        "id": file["id"], "object": "file", "bytes": 6, "created_at": now,
+        "expires_at": now + 30 * 86_400,
         "filename": "lines.jsonl", "purpose": "batch", "status": "processed",
         "status_details": None,
     }  # fmt: skip
