@@ -140,6 +140,21 @@ bench: setup setup-vllm ## every benchmark, one table, benchmarks/results/: ONLY
 scale-on-paper: setup ## docs/scale.md's tables anew, from what bench-cost counted
 	@$(BIN)/python -m benchmarks.scale_on_paper
 
+.PHONY: audit
+AUDITED := $(sort $(wildcard requirements*.txt) containers/door/requirements.txt)
+audit: $(VENVS)/audit/.ready ## every locked dependency, looked up for known weaknesses; needs the internet
+	@failed=; for lock in $(filter-out requirements-vllm-overrides.txt,$(AUDITED)); do echo "$$lock"; \
+		$(VENVS)/audit/bin/pip-audit --disable-pip --require-hashes --progress-spinner off -r $$lock || failed="$$failed $$lock"; done; \
+	for folder in . tests/e2e/node; do echo "$$folder/package-lock.json"; \
+		npm audit --prefix $$folder --package-lock-only --audit-level=moderate || failed="$$failed $$folder/package-lock.json"; done; \
+	test -z "$$failed" || { echo "Known weaknesses, or no answer (it needs the internet):$$failed"; exit 1; }
+
+$(VENVS)/audit/.ready: requirements-audit.txt
+	@echo "Setting up pip-audit …"
+	@$(PYTHON) -m venv --clear $(VENVS)/audit
+	@$(VENVS)/audit/bin/python $(PIP) install --require-hashes -r requirements-audit.txt
+	@touch $@
+
 bench-door: setup ## how fast and in how much memory the door takes a file of GB=10; the last line is JSON
 	@$(BIN)/python -m benchmarks.door --gb $(or $(GB),10)
 
@@ -149,6 +164,7 @@ lock: setup ## the requirements*.txt anew, from pyproject.toml and requirements-
 	$(LOCK) --no-deps requirements-tokenizers.in -o requirements-tokenizers.txt
 	$(LOCK:3.11=3.13) containers/door/requirements.in -o containers/door/requirements.txt
 	$(LOCK) requirements-emulator.in -o requirements-emulator.txt
+	$(LOCK) requirements-audit.in -o requirements-audit.txt
 	$(LOCK) requirements-openai1.in -o requirements-openai1.txt
 	$(LOCK) requirements-together1.in -o requirements-together1.txt \
 		$(foreach name,black numpy pillow tabulate typer click eval-type-backport,--no-emit-package $(name))
