@@ -8,7 +8,7 @@ from offpeak.core.account import Account, ApiKey, Limits, hash_secret
 from offpeak.core.audit import DETAILS_CHARACTERS_MAX, UNTOLD, audited
 
 KEY = ApiKey(
-    hash=hash_secret("sk-offpeak-1"), id="key_1", account_id="acct_1", name="ci", last4="1234",
+    hash=hash_secret("sk-offpeak-1", b"pepper"), id="key_1", account_id="acct_1", name="ci", last4="1234",
     created_at=1,
 )  # fmt: skip
 
