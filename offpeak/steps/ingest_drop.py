@@ -192,7 +192,7 @@ class _Ingestion:
         default = DEFAULT_ENDPOINT if DEFAULT_ENDPOINT in served else min(served)
         try:
             url = msgspec.json.decode(self._first_line(), type=_Url).url
-        except (UnpackError, msgspec.MsgspecError, UnicodeDecodeError):
+        except (UnpackError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return default
         return url if url in served else default
 

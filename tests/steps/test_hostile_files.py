@@ -13,6 +13,7 @@ from offpeak.steps.unpack_drop import UnpackError, unpack
 from offpeak.wire.batch_errors import ENTRIES_MAX
 from offpeak.wire.jsonl import LINE_BYTES_MAX
 from tests.steps.test_ingest import Ingest, _ingest, _line
+from tests.steps.test_ingest_drop import DropFolder
 
 MIB = 1 << 20
 GOOD = _line("good") + b"\n"
@@ -92,3 +93,38 @@ def test_many_empty_members_of_a_packed_file_are_no_work() -> None:
     assert b"".join(unpack([members])) == b""
     with pytest.raises(UnpackError, match="ends before its data does"):
         list(unpack([members[:-1]]))
+
+
+DROPPED = {
+    "deep": b"[" * 100_000 + b"\n",
+    "deep packed": gzip.compress(b'{"url":' * 100_000),
+    "blank packed": gzip.compress(b" " * 20 * MIB),
+    "no gzip": b"\x1f\x8b\x08" + b"\0" * 1_000,
+    "utf-16": GOOD.decode().encode("utf-16"),
+    "nul": b"\0" * MIB,
+    "url of another kind": b'{"url":{"a":1}}\n',
+    "html": FILES["html"],
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_a_dropped_file_of_any_kind_is_told_of_beside_it(name: str) -> None:
+    """An event that raised would come again and again, and end among the dead letters."""
+    folder = DropFolder()
+    suffix = ".jsonl.gz" if "packed" in name or "gzip" in name else ".jsonl"
+    folder.drop(DROPPED[name], key=f"drop/acct_1/a{suffix}")
+    assert folder.status()["status"] in {"validating", "failed"}
+    assert len(folder.found) == 1
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [b"[" * 100_000, b'{"metadata":' * 50_000,
+     b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"endpoint":"\\ud800"}', b"{}" * 2 * MIB,
+     b'{"metadata":{"a":"\\u0000"}}', b'{"completion_window":"' + b"9" * 100_000 + b'h"}'],
+)  # fmt: skip
+def test_a_sidecar_of_any_kind_is_told_of_too(sidecar: bytes) -> None:
+    folder = DropFolder()
+    folder.writer.put("drop/acct_1/a.batch.json", sidecar)
+    folder.drop()
+    assert folder.status()["status"] in {"validating", "refused"}
