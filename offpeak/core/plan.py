@@ -22,6 +22,7 @@ SLOTS = 192
 """48 hours."""
 MARGIN_SECONDS = 3_600
 """Work is planned to end so long before its deadline: a shard that is lost may be found and tried again."""
+SMOOTHING_SLOTS = 9
 COLD_START_SECONDS = 600
 DRAIN_SECONDS = 120
 
@@ -60,7 +61,8 @@ class PoolOutlook:
     """A pool as it is and what its hours will cost. `dollars` and `carbon` are USD and kilograms of CO2eq for an hour
     of one instance, one value a slot; all pools of a situation have equally many. `running` instances serve,
     `starting` are on their way. `speed` is work-seconds a second and instance. An instance is paid for its cold start
-    and its drain, and does nothing for it."""
+    and its drain, and does nothing for it. `idle_seconds` is how long the pool has had no instance: one that has just
+    worked isn't started again for little."""
 
     pool: str
     region: str
@@ -73,6 +75,7 @@ class PoolOutlook:
     speed: float = 1.0
     cold_start_seconds: float = COLD_START_SECONDS
     drain_seconds: float = DRAIN_SECONDS
+    idle_seconds: float = float("inf")
     override: Override | None = None
 
     def __post_init__(self) -> None:
@@ -104,7 +107,10 @@ class WorkDue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """All that a plan is made of. `work` in any order; `margin_seconds` is what is left free before each deadline."""
+    """All that a plan is made of. `work` in any order; `margin_seconds` is what is left free before each deadline.
+    `smoothing_slots`: values are averaged with those of so many slots before and after, nearer ones counting more. A
+    forecast's errors look like opportunities, and the planner would choose those hours that were most underestimated.
+    0 takes values as they are."""
 
     now: float
     pools: tuple[PoolOutlook, ...]
@@ -112,6 +118,7 @@ class Situation:
     weights: Weights = field(default_factory=Weights)
     slot_seconds: int = SLOT_SECONDS
     margin_seconds: float = MARGIN_SECONDS
+    smoothing_slots: int = SMOOTHING_SLOTS
 
     def __post_init__(self) -> None:
         if len({len(pool.dollars) for pool in self.pools}) > 1:
