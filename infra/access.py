@@ -285,6 +285,14 @@ ACCESS: Mapping[str, Access] = {
         fetches_signals=True,
     ),
     "measure_pools": Access(reads=("runs", "shards"), publishes_metrics=True),
+    "plan_capacity": Access(
+        reads=("accounts", "runs", "shards", "pools"),  # accounts' regions
+        writes=("pools",),
+        reads_objects=("signals/",),
+        asks_dispatch=True,
+        scales_pools=True,
+        publishes_metrics=True,
+    ),
     "queue_deliveries": Access(
         reads=("batches", "webhooks"), writes=("deliveries",), asks_callbacks=True
     ),

@@ -17,11 +17,14 @@ from constructs import Construct
 from infra.access import ACCESS
 from infra.rights import Resources
 from infra.stage import Stage
+from offpeak.core.pool import PLAN_SECONDS_MAX
+from offpeak.core.ports.metrics import PLAN_AGE_SECONDS
 
 NAMESPACE = "Offpeak"
 EVERY_MINUTE = (
     "sweep",
     "measure_pools",
+    "plan_capacity",
 )  # functions that a clock calls; what others do waits for them
 FAILED_SHARDS_MAX = 3
 SERVER_ERRORS_MAX = 5
@@ -75,6 +78,10 @@ KINDS: Mapping[str, Kind] = {
         means="A function that must run every minute has not run for five.",
         first="See whether its EventBridge rule is enabled.",
     ),
+    "plan-stale": Kind(
+        means="A model's plan was not renewed for 15 minutes: its pools go by their work alone, at home, at any hour.",
+        first="Read the log of the function plan_capacity for the last exception.",
+    ),
     "gpu-hours": Kind(
         means="This pool has used more instance hours in a day than gpu_hours_per_day_max.",
         first="Compare its instances with its waiting shards; lower instances_max if there is no work.",
@@ -102,6 +109,7 @@ class Alarms(Construct):
         self._watch_batches()
         self._watch_api()
         self._watch_functions()
+        self._watch_plan()
         for name in dead_letter_queues:
             self._watch_dead_letters(name)
         for pool in resources.pools:
@@ -123,6 +131,11 @@ class Alarms(Construct):
                 "gpu-hours", instance_hours(stage.named(pool), _DAY), subject=pool,
                 at_least=stage.gpu_hours_per_day_max,
             )  # fmt: skip
+
+    def _watch_plan(self) -> None:
+        """Silence is as bad: whoever tells of the plan's age is who makes it."""
+        age = _metric(NAMESPACE, PLAN_AGE_SECONDS, {"Stage": self._stage.name}, "Maximum")
+        self._add("plan-stale", age, at_least=PLAN_SECONDS_MAX, periods=3, silence_is_trouble=True)
 
     def _watch_batches(self) -> None:
         machine = {"StateMachineArn": self._resources.state_machine_arn}

@@ -40,7 +40,8 @@ DOOR = (
 # What the AWS SDK knows of services takes ten times the room of all else. We speak to these; `sts` and `sso` serve its
 # own search for credentials.
 SDK_SERVICES = {
-    "cloudwatch", "dynamodb", "events", "s3", "sagemaker-runtime", "secretsmanager", "sqs",
+    "application-autoscaling", "cloudwatch", "dynamodb", "events", "s3", "sagemaker",
+    "sagemaker-runtime", "secretsmanager", "sqs",
     "sso", "sso-oidc", "stepfunctions", "sts",
 }  # fmt: skip
 INSTALL_SECONDS_MAX = 600

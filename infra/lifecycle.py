@@ -36,6 +36,8 @@ SWEEP_MINUTES = 1
 EXPIRY_MINUTES = 5
 SIGNAL_MINUTES = 60
 MEASURE_MINUTES = MEASURE_SECONDS // 60
+# A look each minute, for work that must not wait; a new plan every five, or when the look finds enough to change it.
+PLAN_MINUTES = 1
 DEAD_DAYS = 14
 # Who asks for dispatch has just changed a row, and the dispatcher reads an index that follows a moment later.
 INDEX_LAG_SECONDS = 1
@@ -72,6 +74,8 @@ SIZES: Mapping[str, Size] = {
     # Two services, a region after the other, each given some twenty seconds.
     "fetch_signals": Size(memory_mb=256, timeout_seconds=300),
     "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
+    # A plan of 2,000 deadlines and three regions takes under a second of one core.
+    "plan_capacity": Size(memory_mb=1_769, timeout_seconds=55),
     "queue_deliveries": Size(memory_mb=512, timeout_seconds=60),
     # Ten records; when all are for one receiver that takes nearly ten seconds each.
     "deliver_callbacks": Size(memory_mb=512, timeout_seconds=180),
@@ -200,7 +204,10 @@ class Lifecycle(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._resources = resources
-        settings = {"validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)}}
+        settings = {
+            "validate_range": {"OFFPEAK_LINE_BYTES_MAX": str(line_bytes_max)},
+            "plan_capacity": resources.stage.plan_settings,
+        }
         self.functions = {
             folder: Function(
                 self,
@@ -237,6 +244,7 @@ class Lifecycle(Construct):
         self._every(resources.stage, "requeue_deliveries", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
+        self._every(resources.stage, "plan_capacity", PLAN_MINUTES)
         self._every(resources.stage, "fetch_signals", SIGNAL_MINUTES)
 
     def _state_machine(self, stage: Stage) -> sfn.StateMachine:

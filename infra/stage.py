@@ -20,7 +20,8 @@ LOCAL = "local"
 # With it, an account's id and the longest region the log bucket's name is within S3's 63 characters, and an endpoint's
 # leaves 42 of its 63 to the pool.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,10}[a-z0-9]")
-PLAN_WEIGHTS = ("dollars", "carbon", "earliness")
+# An hour of waiting costs a tenth of a cent: of hours that are alike, the first.
+PLAN_WEIGHTS = {"dollars": 1, "carbon": 1, "earliness": 0.001}
 PLAN_WEIGHT_MAX = 1_000
 RUNBOOK = "docs/runbook.md"
 LOG_RETENTION = {
@@ -114,7 +115,7 @@ class Stage:
         """The variables of the function that plans."""
         return {
             "OFFPEAK_SLOT_SECONDS": str(self.slot_seconds),
-            "OFFPEAK_PLAN_WEIGHTS": json.dumps(dict(self.plan_weights)),
+            "OFFPEAK_PLAN_WEIGHTS": json.dumps({**PLAN_WEIGHTS, **self.plan_weights}),
         }
 
     @property

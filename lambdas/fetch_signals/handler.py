@@ -17,7 +17,8 @@ aws = Aws.from_environment()
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
-    regions = dict.fromkeys((aws.region,))
+    further = (region for model in aws.catalogue.served for region in model.regions)
+    regions = dict.fromkeys((aws.region, *further))
     fetched = fetch_signals(
         list(regions), clock=aws.clock, reader=aws.reader, writer=aws.writer,
         sources=aws.signal_sources, metrics=aws.work_metrics,

@@ -11,9 +11,12 @@ from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows
 from offpeak.core.account import PRESETS, RETENTION_DAYS_MAX, WEIGHT_MAX, Account, Limits
+from offpeak.core.schedule import Schedule
 from offpeak.steps.set_default_model import set_default_model
 from offpeak.steps.set_limits import set_limits
+from offpeak.steps.set_regions import set_regions
 from offpeak.steps.set_retention import set_retention
+from offpeak.steps.set_schedule import set_schedule
 from offpeak.steps.set_weight import set_weight
 
 UNLIMITED = "none"
@@ -114,6 +117,56 @@ def retention(
             owner = set_retention(owner.id, days, accounts=aws.accounts, changes=aws.changes)
             say(f"Changed the retention of {owner.name} ({owner.id}). It holds within 60 s.")
     _show(owner)
+
+
+@app.command()
+def schedule(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    schedule: Annotated[
+        str | None,
+        typer.Argument(metavar=f"[now|offpeak|{UNLIMITED}]", help="Of batches that don't say."),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar=f"WINDOW|{UNLIMITED}", help="Their completion window: 1h … 7d."),
+    ] = None,
+    stage: Stage = "dev",
+) -> None:
+    """Show, set or clear when batches run, and in which window, that say nothing of it."""
+    if schedule is not None and schedule not in (*Schedule, UNLIMITED):
+        raise UsageError(f"{schedule!r} is none of {', '.join(Schedule)}, {UNLIMITED}.")
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account)
+        if schedule is not None or window is not None:
+            chosen, its_window = owner.schedule, owner.completion_window
+            if schedule is not None:
+                chosen = None if schedule == UNLIMITED else Schedule(schedule)
+            if window is not None:
+                its_window = None if window == UNLIMITED else window
+            owner = set_schedule(
+                owner.id, chosen, its_window, accounts=aws.accounts, changes=aws.changes
+            )
+            say(f"Changed the schedule of {owner.name} ({owner.id}). It holds within 60 s.")
+    print(f"schedule {owner.schedule or UNLIMITED}, window {owner.completion_window or UNLIMITED}")
+
+
+@app.command()
+def residency(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    regions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[home|anywhere|REGION …]", help="Beside the home region."),
+    ] = None,
+    stage: Stage = "dev",
+) -> None:
+    """Show or set in which regions an account's request lines may be worked. They are kept at home alone."""
+    with deployment(stage, "accounts") as aws:
+        owner = named_account(aws, account)
+        if regions:
+            allowed = None if regions == ["anywhere"] else [] if regions == ["home"] else regions
+            owner = set_regions(owner.id, allowed, accounts=aws.accounts, changes=aws.changes)
+            say(f"Changed the regions of {owner.name} ({owner.id}). It holds within 60 s.")
+    print("anywhere" if owner.regions is None else " ".join(("home", *owner.regions)))
 
 
 @app.command()

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from offpeak.cli import accounts, audit, batches, drop, files, keys, models, pools, usage, weights
+from offpeak.cli import (
+    accounts,
+    audit,
+    batches,
+    drop,
+    files,
+    keys,
+    models,
+    plan,
+    pools,
+    usage,
+    weights,
+)
 from offpeak.cli.credits import app as credits_app
 from offpeak.cli.errors import CliError
 from offpeak.cli.estimate import estimate
@@ -34,6 +46,7 @@ models.app.command()(weights.stage)
 app.add_typer(credits_app, name="credits")
 app.add_typer(models.app, name="models")
 app.add_typer(pools.app, name="pools")
+app.add_typer(plan.app, name="plan")
 app.add_typer(accounts.app, name="accounts")
 
 

@@ -34,7 +34,7 @@ def split_pool(id: str) -> tuple[str, str | None]:
     return pool, region or None
 
 
-def pools_of(model: Model) -> Mapping[str, Model]:
+def pools_of(model: Model) -> dict[str, Model]:
     """The model's pools, the one at home first: id → the model as that region has it."""
     home = {model.pool: model}
     return home | {pool_id(model.pool, region): model.in_region(region) for region in model.regions}
@@ -43,24 +43,29 @@ def pools_of(model: Model) -> Mapping[str, Model]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
     """`instances` is what was ordered last, None before anything was; `bounded_at` when that reached Application Auto
-    Scaling, 0 while it hasn't. `override` is the operator's word."""
+    Scaling, 0 while it hasn't. `asleep_since` is when it went to zero, None while it has instances. `override` is the
+    operator's word."""
 
     instances: int | None = None
     draining: bool = False
     bounded_at: int = 0
+    asleep_since: int | None = None
     override: Override | None = None
 
     def override_at(self, now: float) -> Override | None:
         """The operator's word, while it is good."""
         return self.override if self.override is not None and now < self.override.until else None
 
-    def wanting(self, wanted: int, *, at_work: int) -> PoolState:
+    def wanting(self, wanted: int, *, at_work: int, now: int) -> PoolState:
         """On the way to `wanted` instances, with so many shards dispatched to the pool and not ended."""
         if wanted == 0 and at_work and self.instances != 0:
             return replace(self, draining=True)
         if self.instances == wanted and not self.draining:
             return self
-        return replace(self, instances=wanted, draining=False, bounded_at=0)
+        asleep_since = None if wanted else now
+        return replace(
+            self, instances=wanted, draining=False, bounded_at=0, asleep_since=asleep_since
+        )
 
     def bounded(self, now: int) -> PoolState:
         return replace(self, bounded_at=now)

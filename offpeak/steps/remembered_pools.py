@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offpeak.core.errors import NotFound
+from offpeak.core.plan import SLOT_SECONDS
 from offpeak.core.pool import ModelPools
 from offpeak.core.ports import Pools
 
@@ -10,7 +11,7 @@ REMEMBERED_SECONDS = 60
 
 
 class RememberedPools:
-    """One a process. Where slots are shorter than a minute (the local cloud's), for no longer than one of them."""
+    """One a process. Where the clock is compressed, so is this minute."""
 
     def __init__(self) -> None:
         self._remembered: dict[str, tuple[float, ModelPools | None]] = {}
@@ -21,8 +22,8 @@ class RememberedPools:
         if now >= until:
             found = _read(pool, pools)
             plan = found.plan if found is not None else None
-            seconds = REMEMBERED_SECONDS if plan is None else plan.slot_seconds
-            self._remembered[pool] = now + min(seconds, REMEMBERED_SECONDS), found
+            seconds = SLOT_SECONDS if plan is None else plan.slot_seconds
+            self._remembered[pool] = now + REMEMBERED_SECONDS * seconds / SLOT_SECONDS, found
         return found
 
 

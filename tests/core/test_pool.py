@@ -40,23 +40,25 @@ def test_a_model_has_a_pool_at_home_first_and_one_in_each_further_region() -> No
 
 def test_a_pool_drains_before_it_goes_to_zero() -> None:
     working = PoolState(instances=2, bounded_at=50)
-    draining = working.wanting(0, at_work=1)
+    draining = working.wanting(0, at_work=1, now=70)
     assert (draining.instances, draining.draining) == (2, True)
-    assert draining.wanting(0, at_work=1) == draining
-    asleep = draining.wanting(0, at_work=0)
-    assert (asleep.instances, asleep.draining, asleep.bounded_at) == (0, False, 0)
+    assert draining.wanting(0, at_work=1, now=70) == draining
+    asleep = draining.wanting(0, at_work=0, now=70)
+    assert asleep == PoolState(instances=0, asleep_since=70)
 
 
 def test_a_draining_pool_that_is_wanted_again_works_on() -> None:
-    draining = PoolState(instances=2, bounded_at=50).wanting(0, at_work=1)
-    assert draining.wanting(2, at_work=1) == PoolState(instances=2)
+    draining = PoolState(instances=2, bounded_at=50).wanting(0, at_work=1, now=70)
+    assert draining.wanting(2, at_work=1, now=70) == PoolState(instances=2)
 
 
 def test_a_pool_that_stays_as_it_is_asks_for_nothing() -> None:
     working = PoolState(instances=2, bounded_at=50)
-    assert working.wanting(2, at_work=3) == working
+    assert working.wanting(2, at_work=3, now=70) == working
     asleep = PoolState(instances=0, bounded_at=50)
-    assert asleep.wanting(0, at_work=2) == asleep  # they are lost, and found by their leases
+    assert (
+        asleep.wanting(0, at_work=2, now=70) == asleep
+    )  # they are lost, and found by their leases
 
 
 @pytest.mark.parametrize(("age", "fresh"), [(0, True), (PLAN_SECONDS_MAX, False)])

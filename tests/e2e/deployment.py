@@ -21,7 +21,7 @@ from tests.e2e.caller import Caller
 STAGE = "local"
 TABLES = (
     "accounts", "files", "batches", "runs", "shards", "requests", "groups", "gatherings",
-    "ledger", "audit", "idempotency", "webhooks", "deliveries",
+    "ledger", "audit", "idempotency", "webhooks", "deliveries", "pools",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def connect(cloud: LocalCloud) -> Aws:
         pepper = f"offpeak-{STAGE}-{KEY_PEPPER}"
         aws = Aws({**names, "OFFPEAK_BUCKET": cloud.bucket, "OFFPEAK_KEY_PEPPER": pepper})
         _ = aws.changes, aws.accounts, aws.files, aws.batches, aws.runs, aws.shards, aws.reader
-        _ = aws.webhooks, aws.deliveries, aws.ledger, aws.key_hashes
+        _ = aws.webhooks, aws.deliveries, aws.ledger, aws.key_hashes, aws.pools, aws.writer
     return aws
 
 

@@ -1,0 +1,184 @@
+"""Off-peak on the local cloud, its clock compressed to slots of a minute: a batch waits for its hours, instances come
+and go with it. The middle lasts until the test ends it: hours stay dear until another price curve says otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+
+from offpeak.aws.connect import Aws
+from offpeak.core.errors import NotFound
+from offpeak.core.pool import ModelPools
+from offpeak.local.cloud import LocalCloud
+from offpeak.local.models import pool_name
+from offpeak.wire.invocation import decode_report
+from tests.e2e.deployment import call_function, connect, make_caller
+from tests.e2e.follow import completed, until, until_ended
+from tests.e2e.lines import assert_each_once_in_input_order, chat_line, chat_lines, jsonl, parse
+
+pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+
+HOUR = 3_600
+REGION = "us-east-1"
+LINES = chat_lines(16, "night")
+SECONDS_MAX = 180.0
+
+
+@pytest.fixture(scope="module")
+def sleeper(
+    emulator_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalCloud]:
+    """A pool that may go to zero, of two workers at most, each with one shard of four lines at a time."""
+    with LocalCloud(
+        folder=tmp_path_factory.mktemp("sleeper"),
+        model_fields={
+            "instances_min": 0, "instances_max": 2, "concurrency": 1, "shard_lines_max": 4,
+        },
+        emulator_python=emulator_python,
+    ) as cloud:  # fmt: skip
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def ports(sleeper: LocalCloud) -> Aws:
+    return connect(sleeper)
+
+
+def hours_cost(cloud: LocalCloud, ports: Aws, *factors: float) -> None:
+    """What instances cost of their price, in this hour and those that follow; the last for the rest of the day."""
+    begin = int(time.time()) // HOUR * HOUR
+    steps = [*factors, *[factors[-1]] * (24 - len(factors))]
+    rows = [
+        f"{datetime.fromtimestamp(begin + n * HOUR, UTC):%Y-%m-%dT%H:%M:%SZ},{factor}"
+        for n, factor in enumerate(steps)
+    ]
+    curve = "\n".join(["start,factor", *rows]) + "\n"
+    ports.writer.put(f"signals/{REGION}/price.csv", curve.encode(), "text/csv")
+    call_function(cloud, "fetch-signals", {})
+
+
+def look(cloud: LocalCloud) -> None:
+    """What the clock does each minute."""
+    call_function(cloud, "plan-capacity", {})
+    call_function(cloud, "sweep", {})
+
+
+def pools(cloud: LocalCloud, ports: Aws) -> ModelPools:
+    try:
+        return ports.pools.get(pool_name(cloud.model))
+    except NotFound:
+        return ModelPools(id="")
+
+
+def workers(cloud: LocalCloud) -> int:
+    endpoint = f"offpeak-local-{pool_name(cloud.model)}"
+    return sum(worker["endpoint"] == endpoint for worker in cloud.workers())
+
+
+def wait_until(
+    reached: Callable[[], bool], what: str, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    give_up_at = time.monotonic() + SECONDS_MAX
+    while not reached():
+        assert time.monotonic() < give_up_at, f"not within {SECONDS_MAX} s: {what}"
+        meanwhile()
+        time.sleep(0.3)
+
+
+def test_a_batch_waits_for_its_slot_and_instances_go_from_zero_to_some_to_zero(
+    sleeper: LocalCloud, ports: Aws
+) -> None:
+    hours_cost(sleeper, ports, 20.0, 20.0, 20.0, 1.0)
+    wait_until(lambda: workers(sleeper) == 0, "nothing to do", lambda: look(sleeper))
+    client = make_caller(sleeper, ports, "patient").sdk()
+    file = client.files.create(file=("lines.jsonl", jsonl(LINES)), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h",
+        extra_body={"schedule": "offpeak"},
+    )  # fmt: skip
+    assert batch.model_extra is not None
+    assert batch.model_extra["schedule"] == "offpeak"
+
+    def planned() -> bool:
+        plan = pools(sleeper, ports).plan
+        return plan is not None and plan.run(f"{batch.id}.0") is not None
+
+    wait_until(planned, "the batch is planned", lambda: look(sleeper))
+    for _ in range(3):
+        look(sleeper)
+        row = pools(sleeper, ports)
+        assert row.plan is not None
+        run = row.plan.run(f"{batch.id}.0")
+        assert run is not None
+        assert run.starts_at > time.time() + HOUR / 2
+        assert row.state(row.id).instances == 0
+        assert ports.runs.get(batch.id, 0).cursor == 0
+        assert workers(sleeper) == 0
+
+    hours_cost(sleeper, ports, 1.0, 1.0, 20.0)
+    wait_until(lambda: workers(sleeper) > 0, "its hours have come", lambda: look(sleeper))
+    ended = until_ended(client, batch.id, SECONDS_MAX, meanwhile=lambda: look(sleeper))
+    assert ended.status == "completed"
+    assert ended.completed_at is not None
+    assert ended.expires_at is not None
+    assert ended.completed_at < ended.expires_at
+    wait_until(lambda: workers(sleeper) == 0, "all is done", lambda: look(sleeper))
+    assert ended.output_file_id is not None
+    results = parse(client.files.content(ended.output_file_id).text)
+    assert_each_once_in_input_order(LINES, results)
+
+
+def test_who_asks_for_it_now_gets_it_now_whatever_the_hour_costs(
+    sleeper: LocalCloud, ports: Aws
+) -> None:
+    hours_cost(sleeper, ports, 20.0, 20.0, 20.0, 1.0)
+    client = make_caller(sleeper, ports, "hurried").sdk()
+    file = client.files.create(file=("lines.jsonl", jsonl(LINES)), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    ended = until_ended(client, batch.id, SECONDS_MAX, meanwhile=lambda: look(sleeper))
+    assert ended.status == "completed"
+
+
+def test_an_instance_that_leaves_costs_its_shard_what_came_since_its_last_checkpoint_at_most(
+    sleeper: LocalCloud, ports: Aws
+) -> None:
+    """A pool of two becomes one of one, while both work; which of them goes is not ours to say."""
+    slow = [chat_line(f"slow-{n}", "[[sleep=20]] wait") for n in range(4)]
+    lines = [*chat_lines(2, "a"), *slow[:2], *chat_lines(2, "b"), *slow[2:]]
+    client = make_caller(sleeper, ports, "scaled").sdk()
+    file = client.files.create(file=("lines.jsonl", jsonl(lines)), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    until(client, batch.id, completed(4), SECONDS_MAX, meanwhile=lambda: look(sleeper))
+    told = {shard.number: shard.progress.finished for shard in ports.shards.of_run(batch.id, 0)}
+    environment = sleeper.environment
+    scaling = boto3.client(
+        "application-autoscaling", region_name=REGION, aws_access_key_id="test",
+        aws_secret_access_key="test",
+        endpoint_url=environment["AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING"],
+    )  # fmt: skip
+    scaling.register_scalable_target(
+        ServiceNamespace="sagemaker", MinCapacity=1, MaxCapacity=1,
+        ResourceId=f"endpoint/offpeak-local-{pool_name(sleeper.model)}/variant/AllTraffic",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+    )  # fmt: skip
+    ended = until_ended(client, batch.id, SECONDS_MAX, meanwhile=lambda: look(sleeper))
+    assert ended.status == "completed"
+    again = [shard for shard in ports.shards.of_run(batch.id, 0) if shard.attempt > 1]
+    assert len(again) == 1
+    assert again[0].failures == 0
+    resumed = _resumed_lines(ports, again[0].report_key)
+    assert resumed >= told[again[0].number] == 2
+
+
+def _resumed_lines(ports: Aws, report_key: str | None) -> int:
+    assert report_key is not None
+    return decode_report(ports.reader.read(report_key, 0, 100_000)).resumed_lines
