@@ -74,8 +74,8 @@ SIZES: Mapping[str, Size] = {
     # Two services, a region after the other, each given some twenty seconds.
     "fetch_signals": Size(memory_mb=256, timeout_seconds=300),
     "measure_pools": Size(memory_mb=512, timeout_seconds=55),  # likewise
-    # A plan of 2,000 deadlines and three regions takes under a second of one core.
-    "plan_capacity": Size(memory_mb=1_769, timeout_seconds=55),
+    # A plan of 2,000 deadlines and three regions takes a second or two of half a core.
+    "plan_capacity": Size(memory_mb=1_024, timeout_seconds=55),
     "queue_deliveries": Size(memory_mb=512, timeout_seconds=60),
     # Ten records; when all are for one receiver that takes nearly ten seconds each.
     "deliver_callbacks": Size(memory_mb=512, timeout_seconds=180),

@@ -35,7 +35,7 @@ IDLE_SECONDS = 0.5  # a scheduled function's time with nothing to do
 LOG_KB = 1.0  # what it logs each time
 POLLS_A_MINUTE = 5 * 3  # Lambda keeps five pollers at a queue, each asking for 20 s
 METRICS_A_POOL = 4
-INDEX_READS_A_POOL = 4  # a minute: `sweep` and `measure_pools` look at ready runs and open shards
+INDEX_READS_A_POOL = 8  # a minute: `sweep`, `measure_pools` and `plan_capacity` look at runs and shards, and the plan
 # Open batches (`sweep`, `show_drops`), open gatherings and groups, the parts of the due deliveries.
 INDEX_READS = 4 + BUCKETS
 IMAGE_GB = 10
@@ -69,8 +69,8 @@ def rows(stage: Synthesised) -> list[Row]:
     reads = MINUTES * (INDEX_READS_A_POOL * pools + INDEX_READS) + MINUTES * 2 / 5
     running = invocations * LAMBDA_CALL + gb_seconds * LAMBDA_GB_SECOND
     polling = queues * POLLS_A_MINUTE * MINUTES * SQS_CALL
-    metrics = pools * METRICS_A_POOL
-    measuring = metrics * CUSTOM_METRIC + MINUTES * PUT_METRIC_DATA
+    metrics = pools * METRICS_A_POOL + 1  # and the plans' age
+    measuring = metrics * CUSTOM_METRIC + 2 * MINUTES * PUT_METRIC_DATA
     log_gb = invocations * LOG_KB / 1e6
     keys = len(_all(stage, "AWS::KMS::Key"))
     decrypted = keys * sum(len(access.tables) for access in _by_the_clock(stage))
@@ -88,7 +88,7 @@ def rows(stage: Synthesised) -> list[Row]:
         ),
         Row("CloudWatch alarms", f"{alarm_metrics} alarm metrics", alarm_metrics * ALARM_METRIC),
         Row("CloudWatch dashboard", "1", DASHBOARD),
-        Row("CloudWatch metrics", f"{metrics} of pools, one call a minute", measuring),
+        Row("CloudWatch metrics", f"{metrics} of pools and plans, two calls a minute", measuring),
         Row("CloudWatch Logs", f"{log_gb:.2f} GB", log_gb * LOG_GB),
         Row("ECR", f"the container's image, {IMAGE_GB} GB", IMAGE_GB * ECR_GB),
         Row("API Gateway, Step Functions, SNS, EventBridge", "no calls", 0.0),
