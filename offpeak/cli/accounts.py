@@ -12,6 +12,7 @@ from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows
 from offpeak.core.account import PRESETS, RETENTION_DAYS_MAX, WEIGHT_MAX, Account, Limits
 from offpeak.core.schedule import Schedule
+from offpeak.steps.erase_account import erase_account
 from offpeak.steps.set_default_model import set_default_model
 from offpeak.steps.set_limits import set_limits
 from offpeak.steps.set_regions import set_regions
@@ -167,6 +168,30 @@ def residency(
             owner = set_regions(owner.id, allowed, accounts=aws.accounts, changes=aws.changes)
             say(f"Changed the regions of {owner.name} ({owner.id}). It holds within 60 s.")
     print("anywhere" if owner.regions is None else " ".join(("home", *owner.regions)))
+
+
+@app.command()
+def erase(
+    account: Annotated[str, typer.Argument(metavar="NAME|ID", help="Whose.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    stage: Stage = "dev",
+) -> None:
+    """Revoke an account's keys and delete its files, results, drop folder and webhooks. There is no way back."""
+    with deployment(stage, "accounts", "files", "batches", "webhooks") as aws:
+        owner = named_account(aws, account)
+        if not yes:
+            typer.confirm(
+                f"Erase all that {owner.name} ({owner.id}) has here?", abort=True, err=True
+            )
+        erased = erase_account(
+            owner.id, clock=aws.clock, reader=aws.reader, writer=aws.writer,
+            multipart=aws.multipart, changes=aws.changes, accounts=aws.accounts, files=aws.files,
+            batches=aws.batches, webhooks=aws.webhooks,
+        )  # fmt: skip
+    say(
+        f"Erased {erased.files:,} files, {erased.objects:,} objects and {erased.webhooks:,} webhooks of {owner.name} "
+        f"({owner.id}), and revoked {erased.keys:,} keys. Stand-alone requests of the last 14 days go by themselves."
+    )
 
 
 @app.command()

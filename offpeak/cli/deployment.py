@@ -30,6 +30,11 @@ class Operated(Aws):
     """The ports of an operator: whatever a command changes is in the audit trail, under the identity of its AWS
     credentials and the command's name."""
 
+    @property
+    def _bucket(self) -> str:
+        account, region = self.identity.split(":")[4], self._session.region_name
+        return f"offpeak-{self._setting('OFFPEAK_STAGE')}-{account}-{region}"
+
     @cached_property
     def changes(self) -> AuditedChanges:  # type: ignore[override]
         # Typer carries a click of its own; this is where it lets one at it.

@@ -89,12 +89,16 @@ def assembly_prefix(batch_id: str, kind: str) -> str:
     return f"work/{batch_id}/assembly/{kind}/"
 
 
+def results_prefix(batch_id: str) -> str:
+    return f"results/{batch_id}/"
+
+
 def output_key(batch_id: str) -> str:
-    return f"results/{batch_id}/output.jsonl"
+    return f"{results_prefix(batch_id)}output.jsonl"
 
 
 def error_key(batch_id: str) -> str:
-    return f"results/{batch_id}/errors.jsonl"
+    return f"{results_prefix(batch_id)}errors.jsonl"
 
 
 def tokenizer_key(pool: str) -> str:
@@ -118,6 +122,14 @@ def curve_key(region: str, kind: str) -> str:
 def grid_hours_key(region: str, day: str) -> str:
     """`day` as 2026-11-21, UTC."""
     return f"signals/{region}/hours/{day}.json"
+
+
+def request_prefix(account_id: str) -> str:
+    return f"work/requests/{account_id}/"
+
+
+def group_prefix(account_id: str) -> str:
+    return f"work/groups/{account_id}/"
 
 
 def request_body_key(account_id: str, request_id: str) -> str:

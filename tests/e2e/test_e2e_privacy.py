@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +17,11 @@ from aws_cdk.assertions import Template
 from infra.stacks import StorageStack
 from infra.stage import LOCAL_STAGE
 from offpeak.aws.connect import Aws
+from offpeak.core.ids import GATHERING
 from offpeak.core.ports import Save
 from offpeak.local.cloud import LocalCloud
 from tests.e2e.caller import Caller
+from tests.e2e.command import offpeak
 from tests.e2e.deployment import call_function
 from tests.e2e.drop_folder import folder_of
 from tests.e2e.follow import until_ended
@@ -225,8 +228,8 @@ def test_prompts_lie_in_objects_that_are_deleted_in_time(marked: Marked, aws: Aw
 def test_what_is_deleted_or_has_expired_is_gone_with_its_bytes(
     marked: Marked, aws: Aws, cloud: LocalCloud
 ) -> None:
-    """Half of the files are deleted by their account, half have come of age; in the order of the tests above this is
-    the last, and needs none of them."""
+    """Half of the files are deleted by their account, half have come of age. In the order of the tests above this
+    comes after them, and needs none."""
     client, account_id = marked.caller.sdk(), marked.caller.account_id
     page = aws.files.list(account_id, limit=100, after=None, purpose=None, ascending=True)
     assert {file.id for file in page.rows} >= set(marked.files)
@@ -246,3 +249,18 @@ def test_what_is_deleted_or_has_expired_is_gone_with_its_bytes(
         if marked.prompt.encode() in body and key.startswith(("files/", "results/"))
     ]
     assert left == []
+
+
+def test_an_account_is_erased_from_every_store(
+    marked: Marked, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """What is left lies in objects that requests of all accounts share: the bucket's rule takes it."""
+    environment = {**cloud.environment, "OFFPEAK_STAGE": "local"}
+    account_id = marked.caller.account_id
+    done = offpeak("accounts", "erase", account_id, "--yes", environment=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    left = [key for key, body in marked.stores.objects() if marked.prompt.encode() in body]
+    shared = ("work/segments/", f"work/{GATHERING}")
+    assert [key for key in left if not key.startswith(shared)] == []
+    assert _lifetimes()["work/"] == 14
+    assert _tellers(marked.stores.rows(), marked.prompt) == []
