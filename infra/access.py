@@ -112,6 +112,7 @@ ACCESS: Mapping[str, Access] = {
             "drop/",
             "work/",
             "tokenizers/",
+            "signals/",
         ),
         # Errors: those of a batch that failed at once. In work: a request's large body or result, and what
         # tells of a group's members and of cancelled requests.
@@ -192,7 +193,7 @@ ACCESS: Mapping[str, Access] = {
         reads=("accounts", "batches", "runs", "shards", "ledger"),
         writes=("runs", "shards", "deliveries", "ledger"),
         updates=("requests",),  # a gathering's results go to the requests they answer
-        reads_objects=("work/",),
+        reads_objects=("work/", "signals/"),  # by which hour what was emitted
         asks_dispatch=True,
         asks_groups=True,
         answers_batches=True,
@@ -212,7 +213,7 @@ ACCESS: Mapping[str, Access] = {
         reads=("accounts", "batches", "runs", "shards", "ledger"),
         writes=("files", "batches", "shards", "deliveries", "ledger"),
         updates=("requests",),  # what no notice has routed
-        reads_objects=("work/", "results/"),
+        reads_objects=("work/", "results/", "signals/"),
         writes_objects=("work/", "results/"),  # in work: plans for `assemble_results`
         deletes_objects=("work/",),  # such a plan, when its upload was given up for its age
         asks_groups=True,

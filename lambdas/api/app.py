@@ -15,6 +15,7 @@ from lambdas.api.call import Route, bind, json_response, lower_headers
 from lambdas.api.estimates import EstimateRoutes
 from lambdas.api.exxa.groups import GroupRoutes
 from lambdas.api.exxa.requests import RequestRoutes
+from lambdas.api.footprints import FootprintRoutes
 from lambdas.api.hive.tasks import TaskRoutes
 from lambdas.api.openai.batches import BatchRoutes
 from lambdas.api.openai.files import FileRoutes
@@ -54,6 +55,7 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *WebhookRoutes(ports).routes(),
             *UsageRoutes(ports).routes(),
             *EstimateRoutes(ports).routes(),
+            *FootprintRoutes(ports).routes(),
         )
     )
 

@@ -19,6 +19,7 @@ from offpeak.wire.money import (
     render_amount,
     render_credits,
     render_usage,
+    render_usage_footprint,
 )
 from offpeak.wire.money_answers import (
     CreditsObject,
@@ -92,4 +93,5 @@ def _render(used: UsedTokens) -> UsageResult:
         "model": used.model,
         "batch_id": used.batch_id,
         "amount": render_amount(used.cost_microdollars),
+        "footprint": render_usage_footprint(used.metered, used.carbon_at_once_mg),
     }

@@ -11,10 +11,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from offpeak.aws.connect import Aws
 from offpeak.steps.complete_shard import complete_shard
+from offpeak.steps.grid_hours import GridHours
 from offpeak.wire.notices import parse_notice
 
 logger = Logger(service="complete_shard")
 aws = Aws.from_environment()
+grid_hours = GridHours()
 bucket = os.environ["OFFPEAK_BUCKET"]
 
 
@@ -39,7 +41,7 @@ def complete(body: str) -> None:
         batches=aws.batches, runs=aws.runs, shards=aws.shards, changes=aws.changes,
         workflows=aws.workflows, dispatches=aws.dispatches, requests=aws.requests,
         group_checks=aws.group_checks, callbacks=aws.callbacks, ledger=aws.ledger,
-        work_metrics=aws.work_metrics,
+        work_metrics=aws.work_metrics, region=aws.region, grid_hours=grid_hours,
     )  # fmt: skip
     status = moved.status if moved else "unchanged"
     logger.info("noticed", extra={**asdict(notice), "status": status})

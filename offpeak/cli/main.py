@@ -22,6 +22,7 @@ from offpeak.cli import (
 from offpeak.cli.credits import app as credits_app
 from offpeak.cli.errors import CliError
 from offpeak.cli.estimate import estimate
+from offpeak.cli.footprint import footprint
 from offpeak.cli.show import plain, say
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command()(batches.cancel)
 app.command("list")(batches.list_batches)
 app.command()(drop.drop)
 app.command()(estimate)
+app.command()(footprint)
 app.command()(usage.usage)
 app.command()(audit.audit)
 app.add_typer(files.app, name="files")

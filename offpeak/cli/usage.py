@@ -28,7 +28,7 @@ def usage(
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Show tokens and their cost by day: those of requests that succeeded."""
+    """Show tokens and their cost by day, those of requests that succeeded; and the energy, carbon and GPUs of all."""
     if not set(filter(None, by.split(","))) <= set(GROUPS):
         raise UsageError(f"--by {by!r} is not made of {', '.join(GROUPS)}.")
     with Api(read_settings(base_url, api_key)) as api:
@@ -37,7 +37,20 @@ def usage(
         show_json(buckets)
         return
     show_rows(
-        ("day", "model", "batch", "requests", "input", "cached", "output", "cost"),
+        (
+            "day",
+            "model",
+            "batch",
+            "requests",
+            "input",
+            "cached",
+            "output",
+            "cost",
+            "kWh",
+            "g CO2eq",
+            "at once",
+            "GPUs",
+        ),
         (_row(bucket, result) for bucket in buckets for result in bucket["results"]),
     )
 
@@ -60,5 +73,13 @@ def _row(bucket: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...
     )
     return (
         day, result["model"] or "", result["batch_id"] or "", *(f"{n:,}" for n in numbers),
-        dollars(result["amount"]["microdollars"]),
+        dollars(result["amount"]["microdollars"]), *_footprint(result.get("footprint")),
     )  # fmt: skip
+
+
+def _footprint(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """kWh, grams of CO2eq, grams had it run at once, and the GPUs' cost; empty where nothing was measured."""
+    if found is None:
+        return "", "", "", ""
+    grams = (f"{found[name]:,.4g}" for name in ("carbon", "carbon_at_once"))
+    return f"{found['energy']:,.4g}", *grams, dollars(found["gpu_cost"]["microdollars"])

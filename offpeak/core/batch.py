@@ -20,6 +20,7 @@ from typing import Literal
 from offpeak.core.account import Billing
 from offpeak.core.drop import DropSource
 from offpeak.core.errors import StateConflict
+from offpeak.core.footprint import Footprint
 from offpeak.core.schedule import SCHEDULE_DEFAULT, Schedule
 from offpeak.core.usage import Counts, Usage
 
@@ -87,6 +88,7 @@ class Batch:
     billing: Billing = Billing.OFF
     held_microdollars: int = 0
     cost_microdollars: int | None = None
+    footprint: Footprint | None = None
     in_progress_at: int | None = None
     finalizing_at: int | None = None
     completed_at: int | None = None
@@ -147,12 +149,13 @@ class Batch:
     def ended(
         self, status: BatchStatus, *, counts: Counts, usage: Usage | None, output_file_id: str | None,
         error_file_id: str | None, now: int, cost_microdollars: int | None = None,
+        footprint: Footprint | None = None,
     ) -> Batch:  # fmt: skip
         """To `completed`, `expired` or `cancelled`, with what was produced."""
         return replace(
             self._moved(status), counts=counts, usage=usage, output_file_id=output_file_id,
             error_file_id=error_file_id, task_token=None, earlier_tokens=(),
-            cost_microdollars=cost_microdollars, held_microdollars=0,
+            cost_microdollars=cost_microdollars, held_microdollars=0, footprint=footprint,
             completed_at=now if status is BatchStatus.COMPLETED else None,
             expired_at=now if status is BatchStatus.EXPIRED else None,
             cancelled_at=now if status is BatchStatus.CANCELLED else None,

@@ -68,7 +68,8 @@ class ShardWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardReport:
-    """How an attempt ended. `resumed_lines` were finished by earlier attempts; `seconds` is how long this one took."""
+    """How an attempt ended. `resumed_lines` were finished by earlier attempts; `seconds` is how long this one took,
+    `instance_seconds` how much of the instance was its own meanwhile (worker/share.py); None of an older worker."""
 
     batch_id: str
     account_id: str
@@ -82,4 +83,5 @@ class ShardReport:
     errors: ResultObject | None = None
     resumed_lines: int = 0
     seconds: float = 0.0
+    instance_seconds: float | None = None
     work: ShardWork = ShardWork()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from offpeak.core.errors import InvalidRequest
+from offpeak.core.footprint import Metered
 from offpeak.core.usage import Usage
 
 MICRODOLLARS = 1_000_000
@@ -38,13 +39,16 @@ class EntryKind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUsage:
     """What one model did for an entry's batch: `requests` that succeeded, their tokens, and the cost, rounded here and
-    nowhere else. `input_bytes` are those of their lines: how many of them make a token is measured by them."""
+    nowhere else. `input_bytes` are those of their lines: how many of them make a token is measured by them.
+    `metered` is what they took of instances; `carbon_at_once_mg` what that would have emitted at once, at home."""
 
     model: str
     requests: int
     input_bytes: int
     usage: Usage
     cost_microdollars: int
+    metered: Metered | None = None
+    carbon_at_once_mg: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

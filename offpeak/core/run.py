@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 from offpeak.core.errors import StateConflict
+from offpeak.core.footprint import Metered
 from offpeak.core.pricing import Prices
 from offpeak.core.schedule import SCHEDULE_DEFAULT, Schedule
 from offpeak.core.shard import PlannedShard, Shard, ShardStatus
@@ -59,7 +60,8 @@ class Run:
     when it closes; seconds since the epoch. `prices` are what its batch pays, whatever the catalogue says later;
     `input_bytes` those of its lines, `completion_tokens` the sum of what they may generate at most. `is_reordered`: its
     lines were put in the order of their prompts' prefixes, so that its shards' lines lie among each other's.
-    `shard_seconds` is how long `shards_timed` of its shards took from their dispatch to their end, added up."""
+    `shard_seconds` is how long `shards_timed` of its shards took from their dispatch to their end, added up; `metered`
+    is what those that have ended took of instances, in all of their attempts."""
 
     batch_id: str
     account_id: str
@@ -89,6 +91,7 @@ class Run:
     schedule: Schedule = SCHEDULE_DEFAULT
     shard_seconds: int = 0
     shards_timed: int = 0
+    metered: Metered | None = None
     version: int = 0
 
     @property
@@ -161,7 +164,9 @@ class Run:
             region=region,
         )  # fmt: skip
 
-    def shard_ended(self, counts: Counts, usage: Usage, seconds: int = 0) -> Run:
+    def shard_ended(
+        self, counts: Counts, usage: Usage, seconds: int = 0, metered: Metered | None = None
+    ) -> Run:
         """An open shard is done, `seconds` after its dispatch where that is known; or closed with what its worker had
         told of its progress: counts for showing, then; the batch's own are added up from its shards when it is
         finalised."""
@@ -169,4 +174,5 @@ class Run:
             self, open=self.open - 1, counts=self.counts + counts, usage=self.usage + usage,
             shard_seconds=self.shard_seconds + seconds,
             shards_timed=self.shards_timed + (1 if seconds else 0),
+            metered=self.metered if metered is None else metered + (self.metered or Metered()),
         )  # fmt: skip

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from offpeak.core.errors import StateConflict
+from offpeak.core.footprint import Metered
 from offpeak.core.usage import Counts, Usage
 
 
@@ -124,6 +125,7 @@ class Shard:
     dispatched_at: int = 0
     region: str | None = None
     seconds: int = 0
+    metered: Metered | None = None
     version: int = 0
 
     @property
@@ -194,6 +196,10 @@ class Shard:
             self, status=ShardStatus.DONE, counts=counts, usage=usage, progress=counts,
             output=output, errors=errors, report_key=report_key, worker=None, seconds=seconds,
         )  # fmt: skip
+
+    def also_metered(self, metered: Metered) -> Shard:
+        """What one more attempt took of its instance."""
+        return replace(self, metered=metered + (self.metered or Metered()))
 
     def as_routed(self) -> Shard:
         self._require(ShardStatus.DONE)

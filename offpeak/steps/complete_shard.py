@@ -10,9 +10,11 @@ import logging
 
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound
+from offpeak.core.footprint import Metered
 from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import Outcome, ShardReport
 from offpeak.core.layout import shard_prefix
+from offpeak.core.model import Model
 from offpeak.core.ports import (
     Accounts,
     Batches,
@@ -33,6 +35,8 @@ from offpeak.core.run import Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.planner.next_try import after_lost_attempt
 from offpeak.steps.check_ending import check_ending
+from offpeak.steps.grid_hours import GridHours
+from offpeak.steps.meter_attempt import meter_attempt
 from offpeak.steps.move_shard import move_shard
 from offpeak.steps.route_results import route_results
 from offpeak.wire.invocation import decode_report
@@ -47,6 +51,7 @@ def complete_shard(
     accounts: Accounts, batches: Batches, runs: Runs, shards: Shards, changes: Changes,
     workflows: Workflows, dispatches: Dispatches, requests: Requests, group_checks: GroupChecks,
     callbacks: Callbacks, ledger: Ledger, work_metrics: WorkMetrics | None = None,
+    region: str = "", grid_hours: GridHours | None = None,
 ) -> Shard | None:  # fmt: skip
     """The shard as it was moved, or None when the notice changed nothing."""
     try:
@@ -58,9 +63,17 @@ def complete_shard(
     if _is_current(notice, found):
         report = _report(notice, found, reader)
         now = int(clock.now())
+        metered = None
+        if report is not None:
+            metered = meter_attempt(
+                report, found, _model(found, catalogue), now=now, region=region,
+                grid_hours=grid_hours or GridHours(), reader=reader,
+            )  # fmt: skip
         moved = move_shard(
             notice.batch_id, notice.run, notice.number,
-            lambda shard, run: _move(notice, report, shard, run, now, catalogue),
+            lambda shard, run: _metered(
+                _move(notice, report, shard, run, now, catalogue), metered
+            ),
             runs=runs, shards=shards, changes=changes,
         )  # fmt: skip
         if moved is not None and report is not None and work_metrics is not None:
@@ -102,6 +115,14 @@ def _move(
         shard, run, now, failed=_is_failure(notice, report),
         attempts_max=model.attempts_max if model else 0,
     )  # fmt: skip
+
+
+def _metered(moved: Shard | None, metered: Metered | None) -> Shard | None:
+    return moved if moved is None or metered is None else moved.also_metered(metered)
+
+
+def _model(shard: Shard, catalogue: Catalogue) -> Model | None:
+    return next((model for model in catalogue.models if model.pool == shard.pool), None)
 
 
 def _is_failure(notice: InvocationNotice, report: ShardReport | None) -> bool:

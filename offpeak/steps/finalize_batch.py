@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from offpeak.core.account import DAY_SECONDS, RETENTION_DAYS
 from offpeak.core.batch import Batch, BatchStatus
+from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.file import File
 from offpeak.core.gathering import is_gathering
@@ -44,6 +45,7 @@ from offpeak.planner.cut_results import IN_ONE_CALL, AssemblyLimits
 from offpeak.steps.post_entries import POSTINGS_MAX, postings
 from offpeak.steps.result_file import ChunkPlace, Kind, ResultFile, Results, incomplete
 from offpeak.steps.route_results import route_results
+from offpeak.steps.run_at_once import footprint_of, with_counterfactual
 from offpeak.steps.settle_batch import settlement, used_models
 
 OUTPUT_PURPOSE = "batch_output"
@@ -64,6 +66,7 @@ def finalize_batch(
     multipart: Multipart, accounts: Accounts, batches: Batches, runs: Runs, shards: Shards,
     changes: Changes, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
     ledger: Ledger, assembly_limits: AssemblyLimits = IN_ONE_CALL,
+    region: str = "", catalogue: Catalogue | None = None,
 ) -> Finalized:  # fmt: skip
     """The batch, ended; or the chunks to be assembled first, where its results are more than `assembly_limits` allows.
 
@@ -98,11 +101,14 @@ def finalize_batch(
         return Finalized(batch=batch, chunks=chunks)
     put = {kind: files[kind].put(results[kind]) for kind in files}
     now = int(clock.now())
-    models = used_models(of_batch, done)
+    models = with_counterfactual(
+        used_models(of_batch, done), batch, reader=reader, region=region, catalogue=catalogue
+    )
     ended = batch.ended(
         _last_status(batch, of_batch), counts=counts,
         usage=sum((model.usage for model in models), Usage()),
         cost_microdollars=sum(model.cost_microdollars for model in models),
+        footprint=footprint_of(models),
         output_file_id=_file_id(batch, "output") if put["output"] else None,
         error_file_id=_file_id(batch, "error") if put["error"] else None, now=now,
     )  # fmt: skip

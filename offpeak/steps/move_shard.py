@@ -31,7 +31,8 @@ def move_shard(
             return None
         changed = [Save(moved)]
         if shard.is_open and not moved.is_open:
-            changed.append(Save(its_run.shard_ended(moved.progress, moved.usage, moved.seconds)))
+            ended = its_run.shard_ended(moved.progress, moved.usage, moved.seconds, moved.metered)
+            changed.append(Save(ended))
         try:
             changes.commit(*changed)
         except StateConflict:

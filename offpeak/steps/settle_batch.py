@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from offpeak.core.account import Billing
 from offpeak.core.batch import Batch
+from offpeak.core.footprint import Metered
 from offpeak.core.ledger import Entry, ModelUsage, release, settle
 from offpeak.core.pricing import cost_microdollars
 from offpeak.core.run import Run
@@ -22,10 +23,12 @@ def used_models(runs: Sequence[Run], done: Iterable[Shard]) -> tuple[ModelUsage,
 def _used(run: Run, done: Sequence[Shard]) -> ModelUsage:
     counts = sum((shard.counts for shard in done), Counts())
     usage = sum((shard.usage for shard in done), Usage())
+    is_measured = any(shard.metered is not None for shard in done)
     return ModelUsage(
         model=run.model, requests=counts.completed,
         input_bytes=run.input_bytes * counts.completed // run.lines if run.lines else 0,
         usage=usage, cost_microdollars=cost_microdollars(run.prices, usage) if run.prices else 0,
+        metered=Metered.sum(shard.metered for shard in done) if is_measured else None,
     )  # fmt: skip
 
 

@@ -45,16 +45,21 @@ def settle_requests(
             logger.error("shard %s: account %s is gone, its requests unpaid", shard.id, account_id)
             continue
         entry = settle(
-            account_id, shard.id, (_used(run, theirs),), int(clock.now()),
+            account_id, shard.id, (_used(run, theirs, shard),), int(clock.now()),
             charged=account.billing is not Billing.OFF,
         )  # fmt: skip
         post_entry(entry, ledger=ledger, changes=changes)
 
 
-def _used(run: Run, theirs: AnsweredRequests) -> ModelUsage:
+def _used(run: Run, theirs: AnsweredRequests, shard: Shard) -> ModelUsage:
+    """Of what the shard took of instances theirs is the part that they have of its tokens. Requests run as they come:
+    at once and at home, as far as receipts go."""
+    part = theirs.usage.total_tokens / max(1, shard.usage.total_tokens)
+    metered = None if shard.metered is None else shard.metered.part(min(1.0, part))
     return ModelUsage(
         model=run.model, requests=theirs.requests,
         input_bytes=run.input_bytes * theirs.requests // run.lines if run.lines else 0,
         usage=theirs.usage,
         cost_microdollars=cost_microdollars(run.prices, theirs.usage) if run.prices else 0,
+        metered=metered, carbon_at_once_mg=metered.carbon_mg if metered else 0,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from offpeak.core.footprint import Metered
 from offpeak.core.ledger import Entry, ModelUsage
 from offpeak.core.ports import Ledger
 from offpeak.core.usage import Usage
@@ -36,12 +37,20 @@ class UsedTokens:
     requests: int = 0
     usage: Usage = Usage()
     cost_microdollars: int = 0
+    metered: Metered | None = None
+    carbon_at_once_mg: int = 0
 
     def plus(self, used: ModelUsage) -> UsedTokens:
         return replace(
             self, requests=self.requests + used.requests, usage=self.usage + used.usage,
             cost_microdollars=self.cost_microdollars + used.cost_microdollars,
+            metered=_both(self.metered, used.metered),
+            carbon_at_once_mg=self.carbon_at_once_mg + used.carbon_at_once_mg,
         )  # fmt: skip
+
+
+def _both(one: Metered | None, other: Metered | None) -> Metered | None:
+    return one if other is None else other + (one or Metered())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

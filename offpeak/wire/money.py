@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from offpeak.core.account import Account
 from offpeak.core.errors import InvalidRequest
+from offpeak.core.footprint import Metered
 from offpeak.core.ledger import EVER, MICRODOLLARS, Balance
 from offpeak.wire.money_answers import (
     Amount,
     CreditsObject,
     UsageBucket,
+    UsageFootprint,
     UsagePageObject,
     UsageResult,
 )
@@ -72,6 +74,18 @@ def render_amount(microdollars: int) -> Amount:
     """`value` is for reading, `microdollars` for adding up."""
     value = microdollars / MICRODOLLARS
     return {"value": value, "currency": "usd", "microdollars": microdollars}
+
+
+def render_usage_footprint(
+    metered: Metered | None, carbon_at_once_mg: int
+) -> UsageFootprint | None:
+    if metered is None:
+        return None
+    return {
+        "instance_seconds": metered.instance_ms / 1_000, "energy": metered.energy_mwh / 1e6,
+        "carbon": metered.carbon_mg / 1_000, "carbon_at_once": carbon_at_once_mg / 1_000,
+        "gpu_cost": render_amount(metered.microdollars),
+    }  # fmt: skip
 
 
 def render_credits(account: Account, balance: Balance) -> CreditsObject:

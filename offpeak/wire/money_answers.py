@@ -29,8 +29,19 @@ class UsageQueryFields(TypedDict, total=False):
     page: str
 
 
+class UsageFootprint(TypedDict):
+    """kWh, grams of CO2eq; `GET /v1/batches/{batch_id}/footprint` says how they come about."""
+
+    instance_seconds: float
+    energy: float
+    carbon: float
+    carbon_at_once: float
+    gpu_cost: Amount
+
+
 class UsageResult(TypedDict):
-    """Of requests that succeeded. `model` and `batch_id` are null unless grouped by."""
+    """Of requests that succeeded; `footprint` is of all, null where nothing was measured. `model` and `batch_id` are
+    null unless grouped by."""
 
     object: Literal["usage.result"]
     input_tokens: int
@@ -40,6 +51,7 @@ class UsageResult(TypedDict):
     model: str | None
     batch_id: str | None
     amount: Amount
+    footprint: UsageFootprint | None
 
 
 class UsageBucket(TypedDict):

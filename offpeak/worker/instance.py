@@ -16,6 +16,7 @@ from offpeak.worker.line_tokens import CONTEXT_TOKENS_MAX, LineTokens
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.run_shard import ShardRun
 from offpeak.worker.settings import WorkerSettings
+from offpeak.worker.share import InstanceShares, ShardShare
 from offpeak.worker.window import AdmissionWindow
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Instance:
         self._idle = asyncio.Event()
         self._idle.set()
         self._ages = count()
+        self._shares = InstanceShares()
         self._stopping = False
 
     async def start(self) -> None:
@@ -78,16 +80,20 @@ class Instance:
             )
         if self._engine is None or self._window is None or not await self.ready():
             raise Unavailable("The instance is not ready.", code="not_ready")
+        share = ShardShare(self._shares)
         shard = ShardRun(
             order, age=self._age(order), worker=self._name, engine=self._engine,
             window=self._window, tokens=self._tokens, ports=self._ports, settings=self._settings,
-            cancellations=self._cancellations_of(order),
+            cancellations=self._cancellations_of(order), share=share,
         )  # fmt: skip
         self._working.add(shard)
         self._idle.clear()
+        loop = asyncio.get_running_loop()
+        share.begin(loop.time())
         try:
             return await shard.run()
         finally:
+            share.end(loop.time())
             self._working.discard(shard)
             if not self._working:
                 self._idle.set()

@@ -32,6 +32,7 @@ from offpeak.worker.meter import Meter
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.settings import WorkerSettings
 from offpeak.worker.shard_lines import ShardLines
+from offpeak.worker.share import ShardShare
 from offpeak.worker.window import AdmissionWindow
 from offpeak.worker.work_line import LineWork
 
@@ -52,8 +53,9 @@ class ShardRun:
     def __init__(
         self, order: ShardOrder, *, age: int, worker: str, engine: Engine, window: AdmissionWindow,
         tokens: LineTokens, ports: WorkerPorts, settings: WorkerSettings,
-        cancellations: Cancellations | None = None,
+        cancellations: Cancellations | None = None, share: ShardShare | None = None,
     ) -> None:  # fmt: skip
+        self._share = share
         self.cancellations = cancellations
         self._order = order
         self._ports = ports
@@ -68,7 +70,7 @@ class ShardRun:
         self._lines = ShardLines(
             order, LineWork(order, engine, settings, priority=age, images=images),
             self._checkpoints, age=age, window=window, tokens=tokens, ports=ports, settings=settings,
-            cancellations=cancellations,
+            cancellations=cancellations, share=share,
         )  # fmt: skip
         self._flushing = asyncio.Lock()
         self._halt: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
@@ -210,6 +212,7 @@ class ShardRun:
             number=order.number, attempt=order.attempt, outcome=outcome,
             counts=self._checkpoints.counts, usage=self._checkpoints.usage,
             resumed_lines=self._resumed, seconds=round(self._seconds(), 3),
+            instance_seconds=self._instance_seconds(),
             work=self._meter.read(
                 asyncio.get_running_loop().time(), self._lines.worked,
                 self._lines.first_admitted_at, self._lines.last_admitted_at,
@@ -230,6 +233,11 @@ class ShardRun:
             self._halt = asyncio.get_running_loop().create_future()
         if not self._halt.done():
             self._halt.set_result(halt)
+
+    def _instance_seconds(self) -> float | None:
+        if self._share is None:
+            return None
+        return round(self._share.seconds(asyncio.get_running_loop().time()), 3)
 
     def _seconds(self) -> float:
         return asyncio.get_running_loop().time() - self._started

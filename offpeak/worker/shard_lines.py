@@ -28,6 +28,7 @@ from offpeak.worker.order import order_lines
 from offpeak.worker.ports import WorkerPorts
 from offpeak.worker.read_ahead import LineSource, NumberedLine, read_ahead
 from offpeak.worker.settings import WorkerSettings
+from offpeak.worker.share import ShardShare
 from offpeak.worker.suspects import FEW, Care, Suspects
 from offpeak.worker.window import AdmissionWindow
 from offpeak.worker.work_line import LineWork
@@ -59,8 +60,9 @@ class ShardLines:
     def __init__(
         self, order: ShardOrder, work: LineWork, checkpoints: Checkpoints, *, age: int,
         window: AdmissionWindow, tokens: LineTokens, ports: WorkerPorts, settings: WorkerSettings,
-        cancellations: Cancellations | None,
+        cancellations: Cancellations | None, share: ShardShare | None = None,
     ) -> None:  # fmt: skip
+        self._share = share
         self._order = order
         self._work = work
         self._checkpoints = checkpoints
@@ -146,6 +148,8 @@ class ShardLines:
         if self.first_admitted_at is None:
             self.first_admitted_at = now
         self.last_admitted_at = now
+        if self._share is not None:
+            self._share.admitted(now)
         flight = _Flight(number, raw, care, tokens, now)
         flight.task = lines.create_task(self._answer(flight))
         self._flights[number] = flight
@@ -160,6 +164,8 @@ class ShardLines:
     def _landed(self, flight: _Flight, _: asyncio.Task[None]) -> None:
         del self._flights[flight.number]
         self._window.release(flight.tokens)
+        if self._share is not None:
+            self._share.landed(asyncio.get_running_loop().time())
         if flight.care is Care.FEW:
             self._few.release()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from offpeak.core.account import Billing
+from offpeak.core.footprint import Metered
 from offpeak.core.ledger import Entry, EntryKind, ModelUsage
 from offpeak.core.ports import Save
 from offpeak.core.usage import Usage
@@ -67,6 +68,7 @@ def test_usage_is_added_up_by_day(client: Client) -> None:
             "model": None,
             "batch_id": None,
             "amount": {"value": 9e-06, "currency": "usd", "microdollars": 9},
+            "footprint": None,
         }
     ]
     assert (page["has_more"], page["next_page"]) == (False, None)
@@ -165,3 +167,24 @@ def test_an_account_under_the_minimum_is_refused_with_the_figures_and_not_told_t
     assert answer.headers["x-should-retry"] == "false"
     post(client, "credit:2", EntryKind.CREDIT, microdollars=1)
     assert client.create_batch(file_id).status == 200
+
+
+def test_usage_has_what_batches_took_of_instances(client: Client) -> None:
+    now = int(client.world.clock.now())
+    metered = Metered(
+        instance_ms=1_500, energy_mwh=2_000_000, carbon_mg=700_000, microdollars=4_000
+    )
+    measured, unmeasured = (
+        ModelUsage(
+            model="red", requests=1, input_bytes=40, usage=Usage(), cost_microdollars=0,
+            metered=each, carbon_at_once_mg=900_000 if each else 0,
+        )
+        for each in (metered, None)
+    )  # fmt: skip
+    for name, used in (("batch_1", measured), ("batch_2", unmeasured), ("batch_3", measured)):
+        post(client, f"settle:{name}", EntryKind.SETTLE, at=now, source=name, models=(used,))
+    (result,) = usage(client)["data"][0]["results"]
+    assert result["footprint"] == {
+        "instance_seconds": 3.0, "energy": 4.0, "carbon": 1_400.0, "carbon_at_once": 1_800.0,
+        "gpu_cost": {"value": 0.008, "currency": "usd", "microdollars": 8_000},
+    }  # fmt: skip
