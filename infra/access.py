@@ -89,6 +89,7 @@ ACCESS: Mapping[str, Access] = {
             "webhooks",
             "deliveries",
             "ledger",
+            "pools",  # when a batch is planned to begin
         ),
         writes=(
             "files",

@@ -51,6 +51,15 @@ class Dashboard(Construct):
                     _graph("Failed attempts at shards", _pools("FailedShards", in_stage, "Maximum")),
                 ),
                 _row(
+                    _graph(
+                        "How far off estimated ends were, % (at 10 % of a batch, at 50 %)",
+                        _pools("EstimateErrorAt10", in_stage, "Average"),
+                        _pools("EstimateErrorAt50", in_stage, "Average"),
+                    ),
+                    _graph("Signals that fell back, by region", _regions("SignalFallback", in_stage, "Maximum")),
+                    _graph("Age of signals, s", _regions("SignalAgeSeconds", in_stage, "Maximum")),
+                ),
+                _row(
                     _graph("Instances", _endpoints("CPUUtilization", prefix, "SampleCount")),
                     _graph("GPU use, %", _endpoints("GPUUtilization", prefix, "Average")),
                     _graph("GPU memory, %", _endpoints("GPUMemoryUtilization", prefix, "Average")),
@@ -127,6 +136,10 @@ def _search(schema: str, metric: str, matching: str, statistic: str) -> cloudwat
 
 def _pools(metric: str, matching: str, statistic: str) -> cloudwatch.MathExpression:
     return _search(f"{{{NAMESPACE},Stage,Pool}}", metric, matching, statistic)
+
+
+def _regions(metric: str, matching: str, statistic: str) -> cloudwatch.MathExpression:
+    return _search(f"{{{NAMESPACE},Stage,Region}}", metric, matching, statistic)
 
 
 def _endpoints(metric: str, prefix: str, statistic: str) -> cloudwatch.MathExpression:

@@ -23,6 +23,7 @@ from offpeak.core.ports import (
     KeyHashes,
     Ledger,
     Multipart,
+    Pools,
     Presigner,
     Reader,
     RequestQueue,
@@ -74,6 +75,8 @@ class Ports(Protocol):
     def request_queue(self) -> RequestQueue: ...
     @property
     def group_checks(self) -> GroupChecks: ...
+    @property
+    def pools(self) -> Pools: ...
     @property
     def ledger(self) -> Ledger: ...
     @property

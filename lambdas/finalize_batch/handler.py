@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         writer=aws.writer, multipart=aws.multipart, accounts=aws.accounts, batches=aws.batches,
         runs=aws.runs, shards=aws.shards, changes=aws.changes, requests=aws.requests,
         group_checks=aws.group_checks, callbacks=aws.callbacks, ledger=aws.ledger,
-        region=aws.region, catalogue=aws.catalogue,
+        region=aws.region, catalogue=aws.catalogue, work_metrics=aws.work_metrics,
         assembly_limits=LIMITS if event.get("in_chunks") else IN_ONE_CALL,
     )  # fmt: skip
     if finalized.chunks:

@@ -31,6 +31,9 @@ class LoggedMetrics:
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         self._publish({POOL_DIMENSION: pool}, measured_at, values_of(work))
 
+    def publish_estimates(self, pool: str, measured_at: int, errors: Mapping[str, float]) -> None:
+        self._publish({POOL_DIMENSION: pool}, measured_at, errors)
+
     def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:
         self._publish({REGION_DIMENSION: region}, measured_at, values)
 
@@ -54,4 +57,6 @@ def _unit(name: str) -> str:
         return "Count/Second"
     if name.endswith("Seconds"):
         return "Seconds"
+    if name.startswith("EstimateError"):
+        return "Percent"
     return "Count" if name.endswith("Tokens") else "None"

@@ -93,6 +93,8 @@ def _batch_fields(batch: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("lines", counts_text(batch)),
         ("tokens", _usage_text(batch.get("usage"))),
         ("created", time_text(batch["created_at"])),
+        ("planned", time_text((batch.get("estimated_completion") or {}).get("planned_start"))),
+        ("done", _completion_text(batch.get("estimated_completion"))),
         ("expires", "" if batch.get("completed_at") else time_text(batch.get("expires_at"))),
         ("since", time_text(ended_at)),
         ("input", batch["input_file_id"]),
@@ -108,6 +110,13 @@ def counts_text(batch: Mapping[str, Any]) -> str:
         return ""
     failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
     return f"{counts['completed']:,} of {counts['total']:,} completed{failed}"
+
+
+def _completion_text(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    rough = ", before anything of it was measured" if found["basis"] == "prior" else ""
+    return f"about {time_text(found['p50'])}, by {time_text(found['p90'])} in nine of ten{rough}"
 
 
 def _usage_text(usage: Mapping[str, Any] | None) -> str:

@@ -42,6 +42,8 @@ EXPRESS_LINES_MAX = 100
 """About a minute's work of a shard's ten: what may have an express slot and not be in anybody's way."""
 SHORT_SHARDS_MAX = 4
 EXACT_SHARDS_MAX = 16
+FORETOLD_AT = (0.1, 0.5)
+"""Shares of its lines: what was estimated there is held against the end (steps/estimate_errors.py)."""
 
 
 class Tier(IntEnum):
@@ -61,7 +63,8 @@ class Run:
     `input_bytes` those of its lines, `completion_tokens` the sum of what they may generate at most. `is_reordered`: its
     lines were put in the order of their prompts' prefixes, so that its shards' lines lie among each other's.
     `shard_seconds` is how long `shards_timed` of its shards took from their dispatch to their end, added up; `metered`
-    is what those that have ended took of instances, in all of their attempts."""
+    is what those that have ended took of instances, in all of their attempts. `foretold` is when its end was expected
+    at each of `FORETOLD_AT`, in seconds since the epoch; 0 where it went past too fast."""
 
     batch_id: str
     account_id: str
@@ -92,6 +95,7 @@ class Run:
     shard_seconds: int = 0
     shards_timed: int = 0
     metered: Metered | None = None
+    foretold: tuple[int, ...] = ()
     version: int = 0
 
     @property
@@ -149,6 +153,17 @@ class Run:
         if not self.has_more:
             raise StateConflict(f"Run {self.id} has no shard to dispatch.")
         return replace(self, cursor=self.cursor + 1, cursor_byte=cursor_byte, open=self.open + 1)
+
+    def awaits_foretelling(self) -> bool:
+        """Whether it has come past a mark at which its end is to be foretold."""
+        marks = FORETOLD_AT[len(self.foretold) :]
+        return bool(marks) and self.counts.finished >= marks[0] * self.lines and not self.ended
+
+    def with_foretold(self, end: int) -> Run:
+        """At the furthest mark that it has passed; those before it were passed at once."""
+        passed = sum(self.counts.finished >= mark * self.lines for mark in FORETOLD_AT)
+        skipped = (0,) * (passed - 1 - len(self.foretold))
+        return replace(self, foretold=(*self.foretold, *skipped, end))
 
     def first_row(
         self, planned: PlannedShard, *, manifest_start: int, manifest_stop: int, status: ShardStatus,

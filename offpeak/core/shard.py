@@ -96,7 +96,8 @@ class Shard:
     closed shard was closed: its attempts failed too often, its run may be going on. `routed`: a gathering's shard, its
     results have reached the requests they answer. `seconds` is how long a done shard took since the dispatch of its
     last attempt, `dispatched_at`; 0 where that isn't known. `express`: its run is of that tier. `pool` is its model's,
-    `region` the one whose instances have its last attempt; None is home."""
+    `region` the one whose instances have its last attempt; None is home. `progress_tokens` are the output tokens of its
+    finished lines and of those that ran when its worker last told; `metered` is what its attempts took of instances."""
 
     batch_id: str
     account_id: str
@@ -115,6 +116,7 @@ class Shard:
     engine_failed: bool = False
     worker: str | None = None
     progress: Counts = Counts()
+    progress_tokens: int = 0
     counts: Counts = Counts()
     usage: Usage = Usage()
     output: ResultObject | None = None
@@ -150,9 +152,9 @@ class Shard:
             )
         return replace(self, status=ShardStatus.CLAIMED, worker=worker, due_at=lease_until)
 
-    def renewed(self, lease_until: int, progress: Counts) -> Shard:
+    def renewed(self, lease_until: int, progress: Counts, progress_tokens: int = 0) -> Shard:
         self._require(ShardStatus.CLAIMED)
-        return replace(self, due_at=lease_until, progress=progress)
+        return replace(self, due_at=lease_until, progress=progress, progress_tokens=progress_tokens)
 
     def waiting(self, *, retry_at: int, failed: bool) -> Shard:
         """Back to the dispatcher: the attempt was lost or failed, or stopped half way (`failed=False`)."""

@@ -114,9 +114,13 @@ class MemoryWorkMetrics:
     def __init__(self) -> None:
         self.published: list[tuple[str, int, ShardWork]] = []
         self.signals: list[tuple[str, Mapping[str, float]]] = []
+        self.estimates: list[tuple[str, Mapping[str, float]]] = []
 
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         self.published.append((pool, measured_at, work))
+
+    def publish_estimates(self, pool: str, measured_at: int, errors: Mapping[str, float]) -> None:  # noqa: ARG002 - likewise
+        self.estimates.append((pool, errors))
 
     def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - the clock stands still
         self.signals.append((region, values))

@@ -35,6 +35,7 @@ from offpeak.core.run import Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.planner.next_try import after_lost_attempt
 from offpeak.steps.check_ending import check_ending
+from offpeak.steps.estimate_errors import foretell
 from offpeak.steps.grid_hours import GridHours
 from offpeak.steps.meter_attempt import meter_attempt
 from offpeak.steps.move_shard import move_shard
@@ -75,6 +76,7 @@ def complete_shard(
                 _move(notice, report, shard, run, now, catalogue), metered
             ),
             runs=runs, shards=shards, changes=changes,
+            and_run=lambda run: foretell(run, now=now, catalogue=catalogue),
         )  # fmt: skip
         if moved is not None and report is not None and work_metrics is not None:
             work_metrics.publish_work(found.pool, now, report.work)

@@ -36,12 +36,14 @@ from offpeak.core.ports import (
     Runs,
     Save,
     Shards,
+    WorkMetrics,
     Writer,
 )
 from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.planner.cut_results import IN_ONE_CALL, AssemblyLimits
+from offpeak.steps.estimate_errors import estimate_errors
 from offpeak.steps.post_entries import POSTINGS_MAX, postings
 from offpeak.steps.result_file import ChunkPlace, Kind, ResultFile, Results, incomplete
 from offpeak.steps.route_results import route_results
@@ -66,7 +68,7 @@ def finalize_batch(
     multipart: Multipart, accounts: Accounts, batches: Batches, runs: Runs, shards: Shards,
     changes: Changes, requests: Requests, group_checks: GroupChecks, callbacks: Callbacks,
     ledger: Ledger, assembly_limits: AssemblyLimits = IN_ONE_CALL,
-    region: str = "", catalogue: Catalogue | None = None,
+    region: str = "", catalogue: Catalogue | None = None, work_metrics: WorkMetrics | None = None,
 ) -> Finalized:  # fmt: skip
     """The batch, ended; or the chunks to be assembled first, where its results are more than `assembly_limits` allows.
 
@@ -114,7 +116,12 @@ def finalize_batch(
     )  # fmt: skip
     rows = [_file(batch, kind, info, now) for kind, info in put.items() if info]
     entries = settlement(batch, models, now)
-    return Finalized(batch=_commit(ended, rows, entries, batches, changes, ledger))
+    committed = _commit(ended, rows, entries, batches, changes, ledger)
+    if work_metrics is not None and committed.status is BatchStatus.COMPLETED:
+        for run in of_batch:
+            if errors := estimate_errors(run, batch):
+                work_metrics.publish_estimates(run.pool, now, errors)
+    return Finalized(batch=committed)
 
 
 def _ended_without_files(

@@ -16,13 +16,13 @@ Decide = Callable[[Shard, Run], Shard | None]
 
 def move_shard(
     batch_id: str, run: int, number: int, decide: Decide, *, runs: Runs, shards: Shards,
-    changes: Changes,
+    changes: Changes, and_run: Callable[[Run], Run] | None = None,
 ) -> Shard | None:  # fmt: skip
     """The shard as `decide` moved it, or None where it wanted no move.
 
     `decide` gets the two rows as they are; it is asked again whenever somebody else was quicker. A shard that was open
-    and is not any more leaves its run's count of open ones in the same transaction. Raises NotFound for an unknown
-    shard, Unavailable after `CONFLICTS_MAX` conflicts.
+    and is not any more leaves its run's count of open ones in the same transaction, with what `and_run` makes of the
+    run then. Raises NotFound for an unknown shard, Unavailable after `CONFLICTS_MAX` conflicts.
     """
     for _ in range(CONFLICTS_MAX):
         shard, its_run = shards.get(batch_id, run, number), runs.get(batch_id, run)
@@ -32,7 +32,7 @@ def move_shard(
         changed = [Save(moved)]
         if shard.is_open and not moved.is_open:
             ended = its_run.shard_ended(moved.progress, moved.usage, moved.seconds, moved.metered)
-            changed.append(Save(ended))
+            changed.append(Save(and_run(ended) if and_run else ended))
         try:
             changes.commit(*changed)
         except StateConflict:

@@ -42,13 +42,13 @@ class Lease:
                 return
         raise self._lost()
 
-    def renew(self, progress: Counts) -> None:
+    def renew(self, progress: Counts, progress_tokens: int = 0) -> None:
         """Raises StateConflict when the shard is no longer ours: then nothing more may be written for it."""
         for _ in range(_CONFLICTS_MAX):
             shard = self._held or self._read()
             if not self._is_held(shard):
                 raise self._lost()
-            if self._save(shard.renewed(self._until(), progress)):
+            if self._save(shard.renewed(self._until(), progress, progress_tokens)):
                 return
         raise self._lost()
 

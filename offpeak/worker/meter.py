@@ -32,6 +32,19 @@ class Meter:
             queued_seconds=self._queued_seconds(after),
         )  # fmt: skip
 
+    def generated_tokens(self, finished: int, worked: int, usage: Usage) -> int:
+        """Output tokens of a shard's `finished` lines and of its running ones, if its answers are as those are that the
+        engine gave meanwhile: (tokens of finished and of running answers) / finished, times `finished`. Of an engine
+        that doesn't count them, by the `worked` lines' own `usage`, without the running ones."""
+        after = self._engine.stats()
+        ended, generated = (
+            self._moved(after, "finished_requests"),
+            self._moved(after, "generated_tokens"),
+        )
+        if not ended or not generated:
+            ended, generated = worked, usage.output_tokens
+        return round(finished * generated / ended) if ended else 0
+
     def _occupancy(self, after: Mapping[str, int], seconds: float) -> float | None:
         sequences = self._engine.limits.sequences
         if sequences is None:

@@ -126,7 +126,11 @@ class ShardRun:
         while True:
             await asyncio.sleep(self._settings.renew_seconds)
             try:
-                await self._call(self._lease.renew, self._checkpoints.counts)
+                counts = self._checkpoints.counts
+                tokens = self._meter.generated_tokens(
+                    counts.finished, self._lines.worked_lines, self._lines.worked
+                )
+                await self._call(self._lease.renew, counts, tokens)
             except StateConflict:
                 self._halt_by(Halt.SUPERSEDED)
                 return

@@ -89,6 +89,10 @@ class ShardLines:
         """What the engine took for the lines that it answered in this attempt."""
         return Usage.sum(self._worked)
 
+    @property
+    def worked_lines(self) -> int:
+        return len(self._worked)
+
     def load(self) -> None:
         """What earlier attempts have left. Calls ports, and is meant for a thread."""
         if self._order.attempt > 1:

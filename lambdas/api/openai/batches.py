@@ -14,6 +14,7 @@ from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
 from offpeak.core.account import Scope
 from offpeak.core.batch import Batch
+from offpeak.core.ports import Pools
 from offpeak.core.schedule import Schedule
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.create_batch import NewBatch, create_batch
@@ -135,7 +136,8 @@ class BatchRoutes:
     def show(self, call: Call, batch_id: str) -> Response[str]:
         if self._groups.takes_id(batch_id):
             return self._groups.show(call, batch_id)
-        return json_response(self._render(self._ports.batches.get(call.account.id, batch_id)))
+        batch = self._ports.batches.get(call.account.id, batch_id)
+        return json_response(self._render(batch, self._ports.pools))
 
     def cancel(self, call: Call, batch_id: str) -> Response[str]:
         if self._groups.takes_id(batch_id):
@@ -184,8 +186,15 @@ class BatchRoutes:
             headers={**headers},
         )
 
-    def _render(self, batch: Batch) -> BatchObject:
+    def _render(self, batch: Batch, pools: Pools | None = None) -> BatchObject:
+        """`pools`, whose plans say when it is to begin, are asked for one batch, not for a page of them."""
         ports = self._ports
-        shown = show_batch(batch, reader=ports.reader, runs=ports.runs, shards=ports.shards)
+        shown = show_batch(
+            batch, reader=ports.reader, runs=ports.runs, shards=ports.shards, clock=ports.clock,
+            catalogue=ports.catalogue, pools=pools,
+        )  # fmt: skip
         errors = None if shown.errors is None else json.loads(shown.errors)
-        return render_batch(batch, counts=shown.counts, usage=shown.usage, errors=errors)
+        return render_batch(
+            batch, counts=shown.counts, usage=shown.usage, errors=errors,
+            completion=shown.completion,
+        )  # fmt: skip

@@ -25,6 +25,11 @@ What workers took of their engines, an attempt each, at its end: no datum while 
     CacheHitRate Occupancy                                        shares from 0 to 1
     LoadSeconds QueuedSeconds DrainSeconds                        see `core/invocation.ShardWork`
 
+How good estimates were, a batch and model each, when it ends: no datum for batches that went past a mark at once.
+
+    EstimateErrorAt10 EstimateErrorAt50    percent of the time from its plan to its end, by which the end was foretold
+                                           too early (negative) or too late, at 10 and 50 % of its lines
+
 Of a region's signals, under `Stage` and `Region`, once an hour where there are any or a service is asked:
 
     SignalFallback     1 while the region goes by its grid's typical year, for want of a fresh signal; else 0
@@ -33,6 +38,7 @@ Of a region's signals, under `Stage` and `Region`, once an hour where there are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,6 +104,10 @@ def values_of(work: ShardWork) -> dict[str, float]:
 
 
 class WorkMetrics(Protocol):
+    def publish_estimates(
+        self, pool: str, measured_at: int, errors: Mapping[str, float]
+    ) -> None: ...
+
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         """Each value once. `measured_at` is in seconds since the epoch."""
         ...

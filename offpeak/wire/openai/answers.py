@@ -155,9 +155,20 @@ class UsageObject(TypedDict):
     total_tokens: int
 
 
+class EstimatedCompletion(TypedDict):
+    """When half, and nine of ten, of such batches are done. `planned_start` is null where nothing is planned; `basis`
+    is `prior` until the batch's own answers and pace were measured."""
+
+    p50: int
+    p90: int
+    planned_start: int | None
+    basis: Literal["measured", "prior"]
+
+
 class BatchObject(TypedDict):
     """A batch. Times are seconds since the epoch; `errors` says why it failed. `schedule` is ours: whether its lines
-    run at once, or in the cheapest and cleanest hours of its window."""
+    run at once, or in the cheapest and cleanest hours of its window; and so is `estimated_completion`, while its
+    lines run."""
 
     id: str
     object: Literal["batch"]
@@ -167,6 +178,7 @@ class BatchObject(TypedDict):
     input_file_id: str
     completion_window: str
     schedule: Literal["now", "offpeak"]
+    estimated_completion: EstimatedCompletion | None
     status: BatchStatus
     output_file_id: str | None
     error_file_id: str | None

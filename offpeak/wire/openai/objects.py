@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Modality, Model
+from offpeak.core.completion import Completion
 from offpeak.core.file import File, FileStatus, Upload, UploadStatus
 from offpeak.core.pricing import Prices, batch_prices
 from offpeak.core.usage import Counts, Usage
@@ -14,6 +15,7 @@ from offpeak.wire.openai.answers import (
     BatchObject,
     DeletedFileObject,
     DirectUpload,
+    EstimatedCompletion,
     FileObject,
     InputModality,
     ModelObject,
@@ -132,8 +134,9 @@ def _rates(prices: Prices) -> RatesObject:
 
 
 def render_batch(
-    batch: Batch, *, counts: Counts, usage: Usage | None, errors: BatchErrorsObject | None
-) -> BatchObject:
+    batch: Batch, *, counts: Counts, usage: Usage | None, errors: BatchErrorsObject | None,
+    completion: Completion | None = None,
+) -> BatchObject:  # fmt: skip
     """`counts` and `usage` as they are now; `errors` is the list of a batch that failed."""
     return {
         "id": batch.id,
@@ -144,6 +147,7 @@ def render_batch(
         "input_file_id": batch.input_file_id,
         "completion_window": batch.completion_window,
         "schedule": batch.schedule.value,
+        "estimated_completion": None if completion is None else _render_completion(completion),
         "status": batch.status,
         "output_file_id": batch.output_file_id,
         "error_file_id": batch.error_file_id,
@@ -161,6 +165,13 @@ def render_batch(
         },
         "usage": None if usage is None else _render_usage(usage),
         "metadata": None if batch.metadata is None else dict(batch.metadata),
+    }  # fmt: skip
+
+
+def _render_completion(completion: Completion) -> EstimatedCompletion:
+    return {
+        "p50": completion.p50, "p90": completion.p90, "planned_start": completion.planned_start,
+        "basis": completion.basis,
     }  # fmt: skip
 
 

@@ -1,11 +1,16 @@
-"""`GET /v1/batches/{id}/footprint`."""
+"""`GET /v1/batches/{id}/footprint`, and when a batch will be done."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from offpeak.core.batch import BatchStatus
 from offpeak.core.footprint import Footprint, Metered
+from offpeak.core.plan import CapacityPlan, RunPlan
+from offpeak.core.pool import ModelPools
 from offpeak.core.ports import Add, Save
+from offpeak.core.run import RunStatus
+from offpeak.core.usage import Counts, Usage
 from tests.contract import rows
 from tests.lambdas.api.client import Client
 
@@ -46,3 +51,30 @@ def test_anothers_batch_is_as_unknown_as_a_made_up_one(client: Client) -> None:
     theirs = client.get(f"/v1/batches/{batch_of(client, 'acct_bob')}/footprint")
     made_up = client.get("/v1/batches/batch_none/footprint")
     assert (theirs.status, made_up.status) == (404, 404)
+
+
+def test_a_running_batch_shows_when_it_will_be_done_and_when_it_is_planned_to_begin(
+    client: Client,
+) -> None:
+    world = client.world
+    now = int(world.clock.now())
+    model = world.catalogue.models[0]
+    batch = replace(rows.batch("acct_alice"), status=BatchStatus.IN_PROGRESS)
+    run = replace(
+        rows.run(batch.id), model=model.id, pool=model.pool, lines=1_000, cursor=1, shards=2,
+        counts=Counts(completed=500), usage=Usage(input_tokens=50_000, output_tokens=50_000),
+        metered=METERED, status=RunStatus.READY, deadline=now + 86_400,
+    )  # fmt: skip
+    world.changes.commit(Add(batch), Add(run))
+    shown = client.get(f"/v1/batches/{batch.id}").json["estimated_completion"]
+    assert shown["planned_start"] is None
+    assert shown["basis"] == "measured"
+    assert shown["p50"] == now + 61
+    assert shown["p90"] > shown["p50"]
+    planned = RunPlan(run_id=run.id, starts_at=now + 3_600, ends_at=now + 7_200)
+    plan = CapacityPlan(made_at=now, starts_at=now, slot_seconds=900, pools=(), runs=(planned,))
+    world.changes.commit(Add(ModelPools(id=model.pool).planned(plan)))
+    shown = client.get(f"/v1/batches/{batch.id}").json["estimated_completion"]
+    assert (shown["planned_start"], shown["p90"]) == (now + 3_600, now + 7_200)
+    (listed,) = client.get("/v1/batches").json["data"]
+    assert listed["estimated_completion"]["p50"] == now + 61
