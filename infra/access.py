@@ -178,10 +178,11 @@ ACCESS: Mapping[str, Access] = {
         writes_objects=("work/",),
     ),
     "release_runs": Access(
-        reads=("batches", "runs", "shards"),
+        reads=("batches", "runs", "shards", "pools"),
         writes=("batches", "runs", "shards"),
         asks_dispatch=True,
         answers_batches=True,
+        announces=True,  # when they will be done
     ),
     "dispatch_shards": Access(
         reads=("accounts", "runs", "shards", "pools"),  # accounts' weights and regions

@@ -21,5 +21,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
         event["account_id"], event["batch_id"], event["task_token"], clock=aws.clock,
         batches=aws.batches, runs=aws.runs, shards=aws.shards, changes=aws.changes,
         workflows=aws.workflows, dispatches=aws.dispatches,
+        announcements=aws.announcements, catalogue=aws.catalogue, pools=aws.pools,
     )  # fmt: skip
     logger.info("released")

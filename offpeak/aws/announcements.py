@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from offpeak.aws.errors import translated
 from offpeak.core.batch import Batch
+from offpeak.core.completion import Completion
 from offpeak.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ class EventBridgeAnnouncements:
         self._client = client
         self._bus = bus
 
-    def announce(self, kind: str, batch: Batch) -> None:
+    def announce(self, kind: str, batch: Batch, completion: Completion | None = None) -> None:
         with translated(f"event bus {self._bus}"):
             answer = self._client.put_events(
                 Entries=[
@@ -28,7 +30,7 @@ class EventBridgeAnnouncements:
                         "EventBusName": self._bus,
                         "Source": SOURCE,
                         "DetailType": kind,
-                        "Detail": json.dumps(detail_of(batch)),
+                        "Detail": json.dumps(detail_of(batch, completion)),
                     }
                 ]
             )
@@ -37,7 +39,7 @@ class EventBridgeAnnouncements:
             raise Unavailable(f"The event {kind} of {batch.id} was not taken: {code}.")
 
 
-def detail_of(batch: Batch) -> dict[str, Any]:
+def detail_of(batch: Batch, completion: Completion | None = None) -> dict[str, Any]:
     """The event's `detail`. Times are seconds since the epoch; a file that was not made is null."""
     counts = batch.counts
     return {
@@ -55,4 +57,5 @@ def detail_of(batch: Batch) -> dict[str, Any]:
             "failed": counts.failed,
         },
         "created_at": batch.created_at,
+        "estimated_completion": None if completion is None else asdict(completion),
     }

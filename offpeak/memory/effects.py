@@ -9,6 +9,7 @@ from threading import RLock
 from typing import Any
 
 from offpeak.core.batch import Batch
+from offpeak.core.completion import Completion
 from offpeak.core.errors import NotFound, TooLarge
 from offpeak.core.invocation import ShardWork
 from offpeak.core.ports import (
@@ -99,15 +100,19 @@ class MemoryEndpoints:
 
 
 class MemoryAnnouncements:
-    """`announced` are the kinds and batches, in order."""
+    """`announced` are the kinds and batches that ended, in order; `begun` those whose lines run."""
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
         self.announced: list[tuple[str, Batch]] = []
+        self.begun: list[tuple[Batch, Completion | None]] = []
 
-    def announce(self, kind: str, batch: Batch) -> None:
+    def announce(self, kind: str, batch: Batch, completion: Completion | None = None) -> None:
         with self._lock:
-            self.announced.append((kind, batch))
+            if kind == "batch.in_progress":
+                self.begun.append((batch, completion))
+            else:
+                self.announced.append((kind, batch))
 
 
 class MemoryWorkMetrics:

@@ -9,17 +9,33 @@ from __future__ import annotations
 from contextlib import suppress
 
 from offpeak.core.batch import Batch, BatchStatus
+from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import StateConflict, Unavailable
-from offpeak.core.ports import Batches, Changes, Clock, Dispatches, Runs, Save, Shards, Workflows
+from offpeak.core.gathering import is_gathering
+from offpeak.core.ports import (
+    Announcements,
+    Batches,
+    Changes,
+    Clock,
+    Dispatches,
+    Pools,
+    Runs,
+    Save,
+    Shards,
+    Workflows,
+)
 from offpeak.core.run import CloseReason, Run, RunStatus
 from offpeak.steps.check_ending import check_ending
 from offpeak.steps.close_runs import close_runs
+from offpeak.steps.estimate_completion import estimate_completion
 from offpeak.steps.move_shard import CONFLICTS_MAX
 
 
 def release_runs(
     account_id: str, batch_id: str, task_token: str, *, clock: Clock, batches: Batches, runs: Runs,
     shards: Shards, changes: Changes, workflows: Workflows, dispatches: Dispatches,
+    announcements: Announcements | None = None, catalogue: Catalogue | None = None,
+    pools: Pools | None = None,
 ) -> None:  # fmt: skip
     """The token is answered by whoever finds that all runs have ended; by this very call when they have."""
     batch = _store_token(account_id, batch_id, task_token, batches, changes)
@@ -33,6 +49,12 @@ def release_runs(
     released = [_release(run, runs, changes) for run in runs.of_batch(batch_id)]
     for pool in sorted({run.pool for run in released if run.has_more}):
         dispatches.ask(pool)
+    if announcements is not None and catalogue is not None and not is_gathering(batch_id):
+        with suppress(Unavailable):  # an estimate is worth no second try of the release
+            completion = estimate_completion(
+                released, (), now=clock.now(), catalogue=catalogue, pools=pools
+            )
+            announcements.announce("batch.in_progress", batch, completion)
     check_ending(account_id, batch_id, batches=batches, runs=runs, workflows=workflows)
 
 

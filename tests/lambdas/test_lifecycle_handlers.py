@@ -67,6 +67,7 @@ def sagemakers(ward: Ward, order: bytes) -> str:
 def test_a_batch_goes_through_all_of_them(functions: Functions) -> None:
     ward = functions.ward
     functions.call("release_runs", {**IDS, "task_token": TOKEN})
+    assert [batch.id for batch, _ in ward.announcements.begun] == [BATCH]
     asks = [json.dumps({"pool": pool}) for pool in ward.dispatches.asks]
     assert functions.call("dispatch_shards", records(*asks, *asks)) == {"batchItemFailures": []}
     orders = [invocation.order for invocation in ward.endpoints.invocations]

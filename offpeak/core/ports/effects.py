@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from offpeak.core.batch import Batch
+from offpeak.core.completion import Completion
 
 PAYLOAD_BYTES_MAX = 262_144
 """What a Step Functions state may hold, as JSON."""
@@ -49,6 +50,7 @@ class Endpoints(Protocol):
 
 
 class Announcements(Protocol):
-    def announce(self, kind: str, batch: Batch) -> None:
-        """Tells the outside that a batch ended (`batch.completed`, `batch.failed`, …). At least once."""
+    def announce(self, kind: str, batch: Batch, completion: Completion | None = None) -> None:
+        """Tells the outside that a batch's lines run (`batch.in_progress`, with when they will be done, if anybody can
+        tell), or that it ended (`batch.completed`, `batch.failed`, …). At least once."""
         ...
