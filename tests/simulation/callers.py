@@ -174,15 +174,15 @@ class Callers:
 
         self._go(f"sender {number}", send)
 
-    def group(self, numbers: range, extension: range) -> None:
-        """Those that are registered by now; more of them later."""
+    def group(self, numbers: range, extension: range, has_rival: bool) -> None:
+        """Those that are registered by now; more of them later. One request is in one group at most."""
         ids, more = (
             [self.request_ids[each] for each in chosen if each in self.request_ids]
             for chosen in (numbers, extension)
         )
 
-        def group() -> None:
-            step = partial(create_group, idempotency_key="group")
+        def group(key: str) -> None:
+            step = partial(create_group, idempotency_key=key)
             try:
                 made: Group = self._call(step, ALICE, NewGroup(request_ids=tuple(ids)))
                 self.group_answers.append(made)
@@ -192,7 +192,9 @@ class Callers:
                 self.group_answers.append(error)
 
         if ids:
-            self._go("grouper", group)
+            self._go("grouper", lambda: group("group"))
+        if ids and has_rival:
+            self._go("rival", lambda: group("rival"))
 
     def cancel_group(self) -> None:
         for made in self.group_answers:

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PATCHES = Path(__file__).parent / "patches"
 CAUGHT_BY = PATCHES / "caught_by.json"
-SEEDS_MAX = 300
+SEEDS_MAX = 150
 SEEDS_KEPT = 3
 _SOURCES = ("offpeak", "tests/steps", "tests/simulation")
 

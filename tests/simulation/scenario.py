@@ -34,7 +34,8 @@ class BatchPlan:
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """`requests` has a letter a stand-alone request, as a batch's `kinds`; the first `grouped` of them are put into a
-    group, the next `extended` added to it. `throttles` are (tick, service, seconds): the service refuses every second
+    group, the next `extended` added to it; with `has_rival`, another call wants them for a group of its own.
+    `throttles` are (tick, service, seconds): the service refuses every second
     call for that long. `signals` are ticks at which every instance gets SIGTERM, `jumps` those at which time leaps past
     the next deadline, `deploy_at` when a new version goes out: other shard sizes, other prices. `credits` are (tick,
     micro-dollars). With `reorders`, lines are rewritten in the order of their prompts; with `in_chunks`, results are
@@ -47,6 +48,7 @@ class Scenario:
     cancelled_requests: tuple[int, ...] = ()
     grouped: int = 0
     extended: int = 0
+    has_rival: bool = False
     group_at: int = 0
     cancel_group_at: int = 0
     credits: tuple[tuple[int, int], ...] = ()
@@ -115,7 +117,9 @@ def draw(seed: int) -> Scenario:
         jumps=(chance.randint(200, 8_000),) if chance.random() < 0.1 else (),
         deploy_at=chance.randint(100, 5_000) if chance.random() < 0.25 else 0,
     )  # fmt: skip
-    return drawn if chance.random() < 0.92 else becalmed(drawn)
+    is_stormy = chance.random() < 0.92
+    drawn = replace(drawn, has_rival=chance.random() < 0.3)
+    return drawn if is_stormy else becalmed(drawn)
 
 
 def becalmed(scenario: Scenario) -> Scenario:
@@ -202,7 +206,8 @@ def _with_less_befalling(scenario: Scenario) -> Iterator[Scenario]:
             fewer: dict[str, Any] = {name: _without(getattr(scenario, name), number)}
             yield replace(scenario, **fewer)
     plain: dict[str, Any] = {
-        "deploy_at": 0, "extended": 0, "cancel_group_at": 0, "grouped": 0, "reorders": False, "in_chunks": False,
+        "deploy_at": 0, "extended": 0, "has_rival": False, "cancel_group_at": 0, "grouped": 0,
+        "reorders": False, "in_chunks": False,
         "range_bytes": 64 << 20, "function_seconds": 900, "receiver": "well",
         "requests": "g" * len(scenario.requests),
     }  # fmt: skip

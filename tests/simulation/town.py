@@ -151,7 +151,8 @@ class Town(Weather):
                 self._turn_up(number, plan, tick)
         if tick and tick == scenario.group_at:
             last = scenario.grouped + scenario.extended
-            self.callers.group(range(scenario.grouped), range(scenario.grouped, last))
+            numbers = range(scenario.grouped)
+            self.callers.group(numbers, range(scenario.grouped, last), scenario.has_rival)
             for number in scenario.cancelled_requests:
                 self.callers.cancel_request(number)
         if tick and tick == scenario.cancel_group_at:
