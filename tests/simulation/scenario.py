@@ -39,7 +39,8 @@ class Scenario:
     call for that long. `signals` are ticks at which every instance gets SIGTERM, `jumps` those at which time leaps past
     the next deadline, `deploy_at` when a new version goes out: other shard sizes, other prices. `credits` are (tick,
     micro-dollars). With `reorders`, lines are rewritten in the order of their prompts; with `in_chunks`, results are
-    put together as large ones are. `range_bytes` are validated by one call; `function_seconds` is a call's limit."""
+    put together as large ones are. `range_bytes` are validated by one call; `function_seconds` is a call's limit. With
+    `uploads_age`, the first upload in parts of each batch's results is given up before it is complete."""
 
     seed: int
     faults: Faults
@@ -56,6 +57,7 @@ class Scenario:
     in_chunks: bool = False
     range_bytes: int = 64 << 20
     function_seconds: int = 900
+    uploads_age: bool = False
     receiver: str = "well"
     throttles: tuple[tuple[int, str, int], ...] = ()
     signals: tuple[int, ...] = ()
@@ -119,6 +121,7 @@ def draw(seed: int) -> Scenario:
     )  # fmt: skip
     is_stormy = chance.random() < 0.92
     drawn = replace(drawn, has_rival=chance.random() < 0.3)
+    drawn = replace(drawn, uploads_age=drawn.in_chunks and chance.random() < 0.3)
     return drawn if is_stormy else becalmed(drawn)
 
 
@@ -126,7 +129,7 @@ def becalmed(scenario: Scenario) -> Scenario:
     """Where nothing goes wrong, nothing is done twice either."""
     return replace(
         scenario, faults=CALM, throttles=(), signals=(), jumps=(), deploy_at=0,
-        function_seconds=900,
+        function_seconds=900, uploads_age=False,
     )  # fmt: skip
 
 
@@ -207,7 +210,7 @@ def _with_less_befalling(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, **fewer)
     plain: dict[str, Any] = {
         "deploy_at": 0, "extended": 0, "has_rival": False, "cancel_group_at": 0, "grouped": 0,
-        "reorders": False, "in_chunks": False,
+        "reorders": False, "in_chunks": False, "uploads_age": False,
         "range_bytes": 64 << 20, "function_seconds": 900, "receiver": "well",
         "requests": "g" * len(scenario.requests),
     }  # fmt: skip

@@ -259,6 +259,8 @@ class _Multipart(Port):
         super().__init__("multipart", town.memory.multipart, town)
         self._owners: dict[str, Task] = {}
         self._keys: dict[str, str] = {}
+        self._town = town
+        self._aged: set[str] = set()
         self._excused: set[str] = set()
 
     def orphans(self) -> list[str]:
@@ -267,6 +269,12 @@ class _Multipart(Port):
             for each in self._target.open_ids
             if each in self._owners and each not in self._excused and not self._is_excused(each)
         ]
+
+    def _give_up(self, key: str, multipart_id: str) -> None:
+        """As the bucket's lifecycle does, in days; only what is planned may be under way so long."""
+        self._town.sleep(self._town.random.choice([1, 10, 60]))
+        if key.startswith("results/"):
+            self._target.abort(key, multipart_id)
 
     def _is_excused(self, multipart_id: str) -> bool:
         owner, key = self._owners[multipart_id], self._keys[multipart_id]
@@ -285,6 +293,11 @@ class _Multipart(Port):
             if method == "begin":
                 self._owners[result] = self._world.running().process
                 self._keys[result] = args[0]
+                if self._town.scenario.uploads_age and args[0] not in self._aged:
+                    self._aged.add(args[0])
+                    self._town.spawn(
+                        "lifecycle", lambda: self._give_up(args[0], result), mortal=False
+                    )
             return result
 
         return call
