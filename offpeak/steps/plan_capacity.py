@@ -24,6 +24,7 @@ from offpeak.core.plan import (
     MARGIN_SECONDS,
     SLOT_SECONDS,
     SLOTS,
+    SMOOTHING_SLOTS,
     CapacityPlan,
     Situation,
     Weights,
@@ -225,6 +226,7 @@ class _Planner:
         situation = Situation(
             now=self.now, pools=tuple(outlooks), work=work, weights=settings.weights,
             slot_seconds=settings.slot_seconds, margin_seconds=MARGIN_SECONDS * scale,
+            smoothing_slots=SMOOTHING_SLOTS if scale == 1 else 0,
         )  # fmt: skip
         return plan(situation)
 
