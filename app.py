@@ -35,6 +35,7 @@ from infra.bundles import BundleFailed, Bundles, Target, make_bundles
 from infra.inference import UnfitModel
 from infra.monitoring import STAGE_TAG
 from infra.stacks import (
+    AbroadStack,
     ApiStack,
     DoorStack,
     InferenceStack,
@@ -44,8 +45,15 @@ from infra.stacks import (
     StorageStack,
     WafStack,
 )
-from infra.stage import Stage, StageError, parse_stages, stage_named, with_door
-from offpeak.core.base_image import PIN_FILE, BaseImageError, parse_base_image
+from infra.stage import (
+    Stage,
+    StageError,
+    check_regions,
+    parse_stages,
+    stage_named,
+    with_door,
+)
+from offpeak.core.base_image import PIN_FILE, BaseImage, BaseImageError, parse_base_image
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 from offpeak.core.fit import check_fit
 
@@ -99,12 +107,34 @@ def add_stacks(
             network=network,
         )
     if not stage.emulated:
+        _add_regions(
+            app, stage=stage, models=models, lifecycle=lifecycle, bundles=bundles,
+            base_image=base_image, hub_token_secret=hub_token_secret,
+        )  # fmt: skip
         MonitoringStack(
             app,
             resources=lifecycle.resources,
             dead_letter_queues=lifecycle.dead_letter_queues,
         )
     Tags.of(app).add(STAGE_TAG, stage.name)
+
+
+def _add_regions(
+    app: App, *, stage: Stage, models: Sequence[Model], lifecycle: LifecycleStack,
+    bundles: Bundles, base_image: BaseImage, hub_token_secret: str | None,
+) -> None:  # fmt: skip
+    """The pools in further regions. Raises UnfitModel, StageError."""
+    further = sorted({region for model in models for region in model.regions})
+    if further:
+        check_regions(stage, further)
+    for region in further:
+        abroad = AbroadStack(app, stage=stage, region=region).abroad
+        for model in (each for each in models if region in each.regions):
+            InferenceStack(
+                app, model=model.in_region(region), resources=lifecycle.resources,
+                notices=lifecycle.notices, bundles=bundles, base_image=base_image,
+                hub_token_secret=hub_token_secret, region=region, abroad=abroad,
+            )  # fmt: skip
 
 
 def read_context(app: App, key: str, default: str) -> str:

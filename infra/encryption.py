@@ -119,13 +119,16 @@ def encrypt_secret(secret: secretsmanager.Secret, key: kms.IKey | None) -> None:
 
 
 def through(
-    key: kms.IKey | None, services: Iterable[str], actions: Iterable[str]
+    key: kms.IKey | None, services: Iterable[str], actions: Iterable[str], alias: str | None = None
 ) -> Iterable[iam.PolicyStatement]:
-    """The right to these actions, when one of the services asks for them on the role's behalf."""
-    names = [f"{service}.{Aws.REGION}.amazonaws.com" for service in services]
+    """The right to these actions, when one of the services asks for them on the role's behalf, in the key's region.
+    `alias` is what a key is known by whose ARN another region's stack can't know."""
+    region = Aws.REGION if key is None or alias is None else key.env.region
+    names = [f"{service}.{region}.amazonaws.com" for service in services]
+    known = {} if alias is None else {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
     if key is not None and names:
         yield iam.PolicyStatement(
             actions=list(actions),
             resources=[key.key_arn],
-            conditions={"StringEquals": {"kms:ViaService": names}},
+            conditions={"StringEquals": {"kms:ViaService": names}, **known},
         )

@@ -7,7 +7,9 @@ from typing import Any
 from aws_cdk import Aws, RemovalPolicy
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -58,8 +60,15 @@ class Pool(Construct):
         failure: sns.ITopic,
         hub_token_secret: str | None = None,
         network: Network | None = None,
+        region: str | None = None,
+        answers: s3.IBucket | None = None,
     ) -> None:
+        """`region` is a further one, None at home; `answers` is the bucket there that SageMaker writes to."""
         super().__init__(scope, id)
+        self._region = region
+        self._home = resources.stage.region if region is not None else None
+        bucket = answers or resources.bucket
+        self._key = resources.key if answers is None else None  # of this region
         self._network = network
         name = resources.stage.named(model.pool)
         secret = None if model.source.startswith(S3_SCHEME) else hub_token_secret
@@ -70,7 +79,8 @@ class Pool(Construct):
         if secret is not None:
             self.role.add_to_policy(
                 iam.PolicyStatement(
-                    actions=["secretsmanager:GetSecretValue"], resources=[_secret_arn(secret)]
+                    actions=["secretsmanager:GetSecretValue"],
+                    resources=[_secret_arn(secret, self._home)],
                 )
             )
         if network is not None:
@@ -81,7 +91,7 @@ class Pool(Construct):
             self,
             "Config",
             production_variants=[_variant(model, served)],
-            async_inference_config=_async_config(model, resources, success, failure),
+            async_inference_config=_async_config(model, bucket, self._key, success, failure),
         )
         endpoint = self._endpoint(name, config, model)
         endpoint.node.add_dependency(self._log_group(name, resources))
@@ -92,7 +102,16 @@ class Pool(Construct):
             stage=resources.stage,
             endpoint=endpoint,
             variant=VARIANT,
+            region=region,
         )
+        if answers is not None:
+            # SageMaker reads and writes there as this role.
+            self.role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["s3:PutObject", "s3:GetObject"],
+                    resources=[answers.arn_for_objects("work/invocations/*")],
+                )
+            )
 
     def _model(
         self,
@@ -112,6 +131,7 @@ class Pool(Construct):
                     **environment(WORKER_ACCESS, resources),
                     "OFFPEAK_MODEL": model.id,
                     "OFFPEAK_ENGINE": "vllm",
+                    **({} if self._home is None else {"OFFPEAK_HOME_REGION": self._home}),
                     **_weights_environment(model, secret),
                     **({} if self._network is None else {"OFFPEAK_REACH": str(Reach.NOWHERE)}),
                 },
@@ -143,7 +163,7 @@ class Pool(Construct):
             log_group_name=f"/aws/sagemaker/Endpoints/{name}",
             retention=resources.stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
-            encryption_key=resources.key,
+            encryption_key=self._key,
         )
 
     def _role(
@@ -161,7 +181,7 @@ class Pool(Construct):
             role.add_to_policy(
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn])
             )
-        for statement in through(resources.key, ["sns"], ("kms:Decrypt", "kms:GenerateDataKey")):
+        for statement in through(self._key, ["sns"], ("kms:Decrypt", "kms:GenerateDataKey")):
             role.add_to_policy(statement)  # the topics are encrypted, too
         group = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/sagemaker/Endpoints/{name}"
         role.add_to_policy(
@@ -251,19 +271,23 @@ def _weights_environment(model: Model, secret: str | None) -> dict[str, str]:
     return {} if secret is None else {"OFFPEAK_HUB_TOKEN_SECRET": secret}
 
 
-def _secret_arn(secret: str) -> str:
+def _secret_arn(secret: str, region: str | None) -> str:
     """A secret's ARN ends in six characters that its name doesn't."""
     if secret.startswith("arn:"):
         return secret
     name = f"secret:{secret}-??????"
-    return f"arn:{Aws.PARTITION}:secretsmanager:{Aws.REGION}:{Aws.ACCOUNT_ID}:{name}"
+    return f"arn:{Aws.PARTITION}:secretsmanager:{region or Aws.REGION}:{Aws.ACCOUNT_ID}:{name}"
 
 
 def _async_config(
-    model: Model, resources: Resources, success: sns.ITopic, failure: sns.ITopic
+    model: Model,
+    bucket: s3.IBucket,
+    key: kms.IKey | None,
+    success: sns.ITopic,
+    failure: sns.ITopic,
 ) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty:
     config = sagemaker.CfnEndpointConfig
-    folder = f"{S3_SCHEME}{resources.bucket.bucket_name}/work/invocations/{model.pool}"
+    folder = f"{S3_SCHEME}{bucket.bucket_name}/work/invocations/{model.pool}"
     return config.AsyncInferenceConfigProperty(
         client_config=config.AsyncInferenceClientConfigProperty(
             max_concurrent_invocations_per_instance=model.invocations_per_instance
@@ -271,7 +295,7 @@ def _async_config(
         output_config=config.AsyncInferenceOutputConfigProperty(
             s3_output_path=f"{folder}/reports",
             s3_failure_path=f"{folder}/failures",
-            kms_key_id=None if resources.key is None else resources.key.key_arn,
+            kms_key_id=None if key is None else key.key_arn,
             notification_config=config.AsyncInferenceNotificationConfigProperty(
                 success_topic=success.topic_arn, error_topic=failure.topic_arn
             ),

@@ -49,6 +49,8 @@ class Resources:
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The further regions of each of `pools` that has any."""
     key: kms.IKey | None = None
+    key_alias: str | None = None
+    """Of a key that is known by this alone, as home's is in a further region."""
 
     @property
     def state_machine_arn(self) -> str:
@@ -114,7 +116,7 @@ def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
         *_effects(access, resources),
         *_deliveries(access, resources),
         *_secrets(access, resources),
-        *_key(access, resources.key),
+        *_key(access, resources.key, resources.key_alias),
     ):
         role.grant_principal.add_to_principal_policy(statement)
 
@@ -252,7 +254,7 @@ def _executions(access: Access, resources: Resources) -> Iterator[iam.PolicyStat
         yield _allow(rights, resources.executions_arn)
 
 
-def _key(access: Access, key: kms.IKey | None) -> Iterator[iam.PolicyStatement]:
+def _key(access: Access, key: kms.IKey | None, alias: str | None) -> Iterator[iam.PolicyStatement]:
     """What `access` takes of the key, by the services that hold what it names."""
     if key is None:
         return
@@ -267,8 +269,8 @@ def _key(access: Access, key: kms.IKey | None) -> Iterator[iam.PolicyStatement]:
         "sqs": access.sends,  # SQS has a data key decrypted that it has made before
         "secretsmanager": access.signs or access.knows_keys,
     }
-    yield from through(key, [name for name, does in reads.items() if does], READS)
-    yield from through(key, [name for name, does in writes.items() if does], WRITES)
+    yield from through(key, [name for name, does in reads.items() if does], READS, alias)
+    yield from through(key, [name for name, does in writes.items() if does], WRITES, alias)
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:

@@ -29,6 +29,7 @@ from constructs import Construct
 
 from infra.stage import Stage
 from offpeak.core.catalogue import Model
+from offpeak.core.pool import pool_id
 from offpeak.core.ports.metrics import NAMESPACE, POOL_DIMENSION, STAGE_DIMENSION, WAITING_SHARDS
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
@@ -53,8 +54,11 @@ class Scaling(Construct):
         stage: Stage,
         endpoint: sagemaker.CfnEndpoint,
         variant: str,
+        region: str | None = None,
     ) -> None:
+        """`region` is a further one; its pool's metric is published there."""
         super().__init__(scope, id)
+        self._pool = pool_id(model.pool, region)
         self._model = model
         self._stage = stage
         self._target = autoscaling.CfnScalableTarget(
@@ -95,7 +99,7 @@ class Scaling(Construct):
         )
 
     def _alarm(self, id: str, says: str, comparison: str, policy: Policy) -> cloudwatch.CfnAlarm:
-        dimensions = {STAGE_DIMENSION: self._stage.name, POOL_DIMENSION: self._model.pool}
+        dimensions = {STAGE_DIMENSION: self._stage.name, POOL_DIMENSION: self._pool}
         return cloudwatch.CfnAlarm(
             self,
             id,

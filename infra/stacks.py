@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Environment, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from infra.abroad import Abroad, admit_topics, seen_from
 from infra.api import Api
 from infra.bundles import Bundles
 from infra.door import Door
@@ -67,6 +68,8 @@ class LifecycleStack(Stack):
         self.notices = Notices(
             self, "Notices", stage=stage, queue=queues.shard_ended, key=storage.key
         )
+        further = sorted({region for model in models for region in model.regions})
+        admit_topics(queues.shard_ended, stage, () if stage.emulated else tuple(further))
         self.resources = Resources(
             stage=stage,
             bucket=storage.bucket,
@@ -165,8 +168,21 @@ class NetworkStack(Stack):
         self.network = Network(self, "Network", resources=resources, models=models)
 
 
+class AbroadStack(Stack):
+    """What all pools of a further region share."""
+
+    def __init__(self, scope: Construct, *, stage: Stage, region: str) -> None:
+        super().__init__(
+            scope,
+            stage.named(f"abroad-{region}"),
+            description=f"Offpeak: answers and notices in {region}",
+            env=Environment(account=stage.account, region=region),
+        )
+        self.abroad = Abroad(self, "Abroad", stage=stage)
+
+
 class InferenceStack(Stack):
-    """One model's pool. A stack of its own: models come, go and fail one by one."""
+    """One model's pool in one region. A stack of its own: models come, go and fail one by one."""
 
     def __init__(
         self,
@@ -179,13 +195,22 @@ class InferenceStack(Stack):
         base_image: BaseImage,
         hub_token_secret: str | None = None,
         network: Network | None = None,
+        region: str | None = None,
+        abroad: Abroad | None = None,
     ) -> None:
+        """`region` is a further one, with what its pools share there; `model` is as it has it."""
+        stage = resources.stage
+        where = "" if region is None else f"-{region}"
         super().__init__(
             scope,
-            resources.stage.named(f"inference-{model.pool}"),
+            stage.named(f"inference-{model.pool}{where}"),
             description=f"Offpeak: {model.id}",
-            env=resources.stage.environment,
+            env=stage.environment
+            if region is None
+            else Environment(account=stage.account, region=region),
         )
+        if abroad is not None:
+            resources = seen_from(self, resources)
         image = ecr_assets.DockerImageAsset(
             self,
             "Image",
@@ -202,8 +227,10 @@ class InferenceStack(Stack):
             model=model,
             image=image,
             resources=resources,
-            success=notices.success,
-            failure=notices.failure,
+            success=(abroad or notices).success,
+            failure=(abroad or notices).failure,
+            region=region,
+            answers=None if abroad is None else abroad.answers,
             hub_token_secret=hub_token_secret,
             network=network,
         )

@@ -282,6 +282,25 @@ def with_door(stage: Stage, door: bool) -> Stage:
     return chosen
 
 
+def check_regions(stage: Stage, further: Sequence[str]) -> None:
+    """Whether pools may stand in these regions beside the stage's own. Raises StageError."""
+    where = (
+        f"models.toml gives regions ({', '.join(further)}), and stages.toml: stage {stage.name!r}:"
+    )
+    if stage.region is None:
+        raise StageError(
+            f"{where} give account and region, which is where control plane and data are."
+        )
+    if stage.region in further:
+        raise StageError(
+            f"{where} {stage.region} is the home region; every model has a pool there."
+        )
+    if stage.private_network:
+        raise StageError(
+            f"{where} private_network holds in the home region alone; take it or the regions away."
+        )
+
+
 def _check_together(stage: Stage) -> None:
     where = f"stages.toml: stage {stage.name!r}:"
     if stage.door and stage.domain_name is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,11 +21,15 @@ logger = logging.getLogger(__name__)
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 
+Keep = Callable[[ShardOrder, bytes], None]
+
+
 class Contract:
     """Every answer carries Content-Length: the async endpoint loses those that don't."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, keep: Keep | None) -> None:
         self._instance = instance
+        self._keep = keep
 
     async def ping(self, _: Request) -> Response:
         """200 when an invocation would be taken."""
@@ -32,7 +38,11 @@ class Contract:
     async def invocations(self, request: Request) -> Response:
         """A ShardOrder in, its ShardReport out. Any status but 200 means: this attempt has failed."""
         try:
-            report = await self._instance.work(_parse_order(await _read_body(request)))
+            order = _parse_order(await _read_body(request))
+            report = await self._instance.work(order)
+            answer = encode_report(report)
+            if self._keep is not None:
+                await asyncio.to_thread(self._keep, order, answer)
         except InvalidRequest as error:
             return _failure(400, error)
         except Unavailable as error:
@@ -40,7 +50,7 @@ class Contract:
         except EngineDead as error:
             logger.exception("the engine is dead")
             return _failure(500, OffpeakError(str(error), code="engine_dead"))
-        return Response(encode_report(report), media_type="application/json")
+        return Response(answer, media_type="application/json")
 
     async def stats(self, request: Request) -> Response:
         """Counters since the start. Not for the outside, which SageMaker shows only the two routes above."""
@@ -49,8 +59,9 @@ class Contract:
         return JSONResponse(dict(self._instance.stats()))
 
 
-def create_app(instance: Instance) -> Starlette:
-    contract = Contract(instance)
+def create_app(instance: Instance, keep: Keep | None = None) -> Starlette:
+    """`keep` is called with each order and its report, before it is answered; it blocks."""
+    contract = Contract(instance, keep)
     return Starlette(
         routes=[
             Route("/ping", contract.ping, methods=["GET"]),

@@ -26,6 +26,9 @@ from offpeak.aws.connect import Aws
 from offpeak.aws.destinations import HttpDestinations
 from offpeak.core.catalogue import Model
 from offpeak.core.errors import OffpeakError
+from offpeak.core.invocation import ShardOrder
+from offpeak.core.layout import attempt_report_key
+from offpeak.core.ports import Writer
 from offpeak.worker.engine import Engine, EngineDead
 from offpeak.worker.images import Images
 from offpeak.worker.instance import Instance
@@ -84,9 +87,10 @@ async def serve(settings: ContainerSettings) -> int:
         model=model.id, name=f"{socket.gethostname()}-{os.getpid()}", ports=ports,
         load=partial(build_engine, settings, model), settings=settings.worker,
     )  # fmt: skip
+    keep = None if settings.home_region is None else partial(keep_report, aws.writer)
     server = Server(
         uvicorn.Config(
-            create_app(instance), host=settings.bind_host, port=settings.port, log_config=None,
+            create_app(instance, keep), host=settings.bind_host, port=settings.port, log_config=None,
             access_log=False, lifespan="off", timeout_graceful_shutdown=CONNECTIONS_SECONDS_MAX,
         )
     )  # fmt: skip
@@ -94,6 +98,12 @@ async def serve(settings: ContainerSettings) -> int:
     lifetime = asyncio.create_task(live(server, instance, recovers=recovers))
     await server.serve()
     return await lifetime
+
+
+def keep_report(writer: Writer, order: ShardOrder, report: bytes) -> None:
+    """An instance in a further region answers SageMaker there; who reads the report is at home."""
+    key = attempt_report_key(order.batch_id, order.run, order.number, order.attempt)
+    writer.put(key, report, "application/json")
 
 
 def read_hub_token(aws: Aws, secret: str) -> str:

@@ -37,6 +37,7 @@ class ContainerSettings:
     model_path: str | None = None
     reach: Reach = Reach.PUBLIC
     hub_token_secret: str | None = field(default=None, repr=False)
+    home_region: str | None = None
     echo_seconds_per_line: float = 0.0
     bind_host: str = "0.0.0.0"  # noqa: S104 - SageMaker's proxy comes from outside the container
     port: int = 8080
@@ -69,6 +70,7 @@ class ContainerSettings:
             model_path=environment.get("OFFPEAK_MODEL_PATH") or None,
             reach=Reach(reach),
             hub_token_secret=environment.get("OFFPEAK_HUB_TOKEN_SECRET") or None,
+            home_region=environment.get("OFFPEAK_HOME_REGION") or None,
             echo_seconds_per_line=_parse_number(environment, "OFFPEAK_ECHO_SECONDS_PER_LINE", 0.0),
             bind_host=environment.get("OFFPEAK_BIND_HOST", "0.0.0.0"),  # noqa: S104
             port=int(_parse_number(environment, "SAGEMAKER_BIND_TO_PORT", 8080)),

@@ -75,7 +75,8 @@ class Aws:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._lock = Lock()
-        self._session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        home = environment.get("OFFPEAK_HOME_REGION") or os.environ.get("AWS_REGION")
+        self._session = boto3.Session(region_name=home)
         self.clock = SystemClock()
 
     @classmethod

@@ -148,6 +148,7 @@ _KV_CACHE = {
 }  # fmt: skip
 _TYPES = list_of(text(r"ml\.[a-z0-9-]+\.[a-z0-9-]+"))
 _ELSEWHERE = {
+    "source": text(r"\S(.{0,998}\S)?"),
     "instance_types": _TYPES, "instances_min": whole(0, 10_000), "instances_max": whole(1, 10_000),
 }  # fmt: skip
 _MODEL = {
@@ -220,6 +221,12 @@ def _check_model(model: Model) -> None:
         )
     if model.modality != "embedding" and set(model.endpoints) == {EMBEDDINGS}:
         raise _wrong(model.id, f"it serves {EMBEDDINGS} alone; its modality must be embedding")
+    for name, other in model.regions.items():
+        if model.source.startswith("s3://") and other.source is None:
+            raise _wrong(
+                model.id,
+                f"regions.{name} lacks 'source': weights in S3 are mounted from their own region",
+            )
     _check_weights(model)
 
 

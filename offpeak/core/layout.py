@@ -8,7 +8,7 @@ work/{batch}/plan.json                           what was planned before its lin
 work/{batch}/{run}/manifest.jsonl                a run's shards, one a line
 work/{batch}/{run}/reordered/…                   the same for reordered lines; these, chunk by chunk, and their indexes
 work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per attempt
-work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl
+work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl; from elsewhere report.json
 work/{batch}/assembly/{kind}/…                   how its results are put together, where that is shared out
 results/{batch}/…                                what clients download
 signals/{region}/stored/{kind}-{source}.json     the newest signal of a source on a region
@@ -82,6 +82,11 @@ def reordered_index_key(batch_id: str, run: int, chunk: int) -> str:
 
 def shard_prefix(batch_id: str, run: int, shard: int) -> str:
     return f"work/{batch_id}/{run}/{shard:06}/"
+
+
+def attempt_report_key(batch_id: str, run: int, shard: int, attempt: int) -> str:
+    """Where a worker in a further region keeps its report."""
+    return f"{shard_prefix(batch_id, run, shard)}{attempt:04}/report.json"
 
 
 def assembly_prefix(batch_id: str, kind: str) -> str:

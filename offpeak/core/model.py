@@ -61,6 +61,7 @@ class KvCache:
 class Elsewhere:
     """How a model's pool in a further region differs from the one at home; None is as there."""
 
+    source: str | None = None
     instance_types: tuple[str, ...] | None = None
     instances_min: int | None = None
     instances_max: int | None = None
@@ -120,6 +121,7 @@ class Model:
         other = self.regions[region]
         return replace(
             self,
+            source=other.source or self.source,
             instance_types=other.instance_types or self.instance_types,
             instances_min=self.instances_min
             if other.instances_min is None

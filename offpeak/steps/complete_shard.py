@@ -7,13 +7,14 @@ nothing; but every notice asks for dispatch and checks the ending, in case an ea
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound
 from offpeak.core.footprint import Metered
 from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import Outcome, ShardReport
-from offpeak.core.layout import shard_prefix
+from offpeak.core.layout import attempt_report_key, shard_prefix
 from offpeak.core.model import Model
 from offpeak.core.ports import (
     Accounts,
@@ -61,6 +62,7 @@ def complete_shard(
         logger.warning("a notice for a shard that is not there: %s", notice)
         return None
     moved = None
+    notice = _with_report(notice, found)
     if _is_current(notice, found):
         report = _report(notice, found, reader)
         now = int(clock.now())
@@ -90,6 +92,14 @@ def complete_shard(
         )  # fmt: skip
     check_ending(found.account_id, found.batch_id, batches=batches, runs=runs, workflows=workflows)
     return moved
+
+
+def _with_report(notice: InvocationNotice, shard: Shard) -> InvocationNotice:
+    """SageMaker's answer in a further region lies there; the worker has kept its report here."""
+    if shard.region is None or notice.outcome != "completed":
+        return notice
+    key = attempt_report_key(notice.batch_id, notice.run, notice.number, notice.attempt)
+    return replace(notice, report_key=key)
 
 
 def _is_current(notice: InvocationNotice, shard: Shard) -> bool:
