@@ -69,7 +69,7 @@ def complete_shard(
         metered = None
         if report is not None:
             metered = meter_attempt(
-                report, found, _model(found, catalogue), now=now, region=region,
+                report, found, _model(found, catalogue), now=now, region=found.region or region,
                 grid_hours=grid_hours or GridHours(), reader=reader,
             )  # fmt: skip
         moved = move_shard(

@@ -10,6 +10,7 @@ import pytest
 from offpeak.core.account import Account
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.gathering import GATHERING_ACCOUNT
+from offpeak.core.layout import attempt_report_key
 from offpeak.core.model import Elsewhere
 from offpeak.core.plan import CapacityPlan, RunPlan
 from offpeak.core.pool import PLAN_SECONDS_MAX, ModelPools, PoolState
@@ -172,3 +173,16 @@ def test_an_order_is_the_same_wherever_it_goes() -> None:
     ward.invoked()
     order = decode_order(ward.endpoints.invocations[0].order)
     assert (order.batch_id, order.number, order.attempt) == (BATCH, 0, 1)
+
+
+def test_a_report_from_elsewhere_is_read_at_home() -> None:
+    ward = Planned(regions={"eu-north-1": Elsewhere()})
+    ward.plan({POOL: 0, NORTH: 1}, takes=(NORTH,))
+    ward.invoked()
+    told = ward.work(ward.endpoints.invocations[0].order)
+    assert told.report_key is not None
+    kept = ward.reader.read(told.report_key)
+    ward.writer.put(attempt_report_key(BATCH, 0, 0, 1), kept)
+    moved = ward.complete(notice(0))  # SageMaker's answer lies in a bucket of its region
+    assert moved is not None
+    assert moved.status is ShardStatus.DONE
