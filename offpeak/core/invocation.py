@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from offpeak.core.lengths import Lengths
 from offpeak.core.shard import ResultObject, Segment
 from offpeak.core.usage import Counts, Usage
 
@@ -54,7 +55,7 @@ class ShardWork:
     prompt tokens that came from the prefix cache. Seconds: from the claim to the first line admitted (`load_seconds`),
     from the last line admitted to the last result (`drain_seconds`). Of the engine as a whole, whatever else was on it
     meanwhile: `occupancy`, running sequences over those it can run, and `queued_seconds`, how long a request of those
-    that ended waited in its queue; None where it doesn't say.
+    that ended waited in its queue; None where it doesn't say. `lengths`: how long its answers were (core/lengths.py).
     """
 
     usage: Usage = Usage()
@@ -64,6 +65,7 @@ class ShardWork:
     drain_seconds: float = 0.0
     occupancy: float | None = None
     queued_seconds: float | None = None
+    lengths: Lengths = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from offpeak.core.errors import InvalidRequest
 from offpeak.core.footprint import Metered
+from offpeak.core.lengths import Lengths
 from offpeak.core.usage import Usage
 
 MICRODOLLARS = 1_000_000
@@ -40,7 +41,8 @@ class EntryKind(StrEnum):
 class ModelUsage:
     """What one model did for an entry's batch: `requests` that succeeded, their tokens, and the cost, rounded here and
     nowhere else. `input_bytes` are those of their lines: how many of them make a token is measured by them.
-    `metered` is what they took of instances; `carbon_at_once_mg` what that would have emitted at once, at home."""
+    `metered` is what they took of instances; `carbon_at_once_mg` what that would have emitted at once, at home.
+    `lengths`: how long answers of `endpoint` were."""
 
     model: str
     requests: int
@@ -49,6 +51,8 @@ class ModelUsage:
     cost_microdollars: int
     metered: Metered | None = None
     carbon_at_once_mg: int = 0
+    endpoint: str = ""
+    lengths: Lengths = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

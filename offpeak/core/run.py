@@ -21,6 +21,7 @@ from enum import IntEnum, StrEnum
 
 from offpeak.core.errors import StateConflict
 from offpeak.core.footprint import Metered
+from offpeak.core.lengths import Lengths, together
 from offpeak.core.pricing import Prices
 from offpeak.core.schedule import SCHEDULE_DEFAULT, Schedule
 from offpeak.core.shard import PlannedShard, Shard, ShardStatus
@@ -64,7 +65,8 @@ class Run:
     lines were put in the order of their prompts' prefixes, so that its shards' lines lie among each other's.
     `shard_seconds` is how long `shards_timed` of its shards took from their dispatch to their end, added up; `metered`
     is what those that have ended took of instances, in all of their attempts. `foretold` is when its end was expected
-    at each of `FORETOLD_AT`, in seconds since the epoch; 0 where it went past too fast."""
+    at each of `FORETOLD_AT`, in seconds since the epoch; 0 where it went past too fast. `lengths` is how long
+    answers were."""
 
     batch_id: str
     account_id: str
@@ -96,6 +98,7 @@ class Run:
     shards_timed: int = 0
     metered: Metered | None = None
     foretold: tuple[int, ...] = ()
+    lengths: Lengths = ()
     version: int = 0
 
     @property
@@ -153,6 +156,10 @@ class Run:
         if not self.has_more:
             raise StateConflict(f"Run {self.id} has no shard to dispatch.")
         return replace(self, cursor=self.cursor + 1, cursor_byte=cursor_byte, open=self.open + 1)
+
+    def with_lengths(self, lengths: Lengths) -> Run:
+        """And those of one more attempt."""
+        return replace(self, lengths=together(self.lengths, lengths)) if lengths else self
 
     def awaits_foretelling(self) -> bool:
         """Whether it has come past a mark at which its end is to be foretold."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from offpeak.core.ledger import Entry, ModelUsage
+from offpeak.core.lengths import bucket_of, mean_length
 from offpeak.core.usage import Usage
 from offpeak.planner.scale_counts import Counted
 
@@ -71,6 +72,32 @@ def ratios_of(model: str, settled: Iterable[Entry]) -> Ratios:
     return Ratios(
         low=_combined(each_ratio, min), expected=_ratio(mine), high=_combined(each_ratio, max),
         basis="measured", requests=requests,
+    )  # fmt: skip
+
+
+def with_lengths(
+    ratios: Ratios, model: str, endpoint: str, settled: Iterable[Entry],
+    drawn: Iterable[tuple[int, int]],
+) -> Ratios:  # fmt: skip
+    """The same ratios, but the expected length of an answer as the account's settled batches of this endpoint had it
+    for lines that look alike: `drawn` are completion limits (0 where none is said) and bytes of some lines."""
+    lengths = tuple(
+        count
+        for entry in settled
+        for each in entry.models
+        if each.model == model and each.endpoint == endpoint
+        for count in each.lengths
+    )
+    in_all = mean_length(lengths)
+    if in_all is None or sum(count[2] for count in lengths) < REQUESTS_MIN:
+        return ratios
+    found = [mean_length(lengths, bucket_of(*line)) or in_all for line in drawn] or [in_all]
+    mean = sum(found) / len(found)
+    return replace(
+        ratios, expected=replace(ratios.expected, output_tokens=mean), basis="measured",
+        low=replace(ratios.low, output_tokens=min(mean, ratios.low.output_tokens)),
+        high=replace(ratios.high, output_tokens=max(mean, ratios.high.output_tokens)),
+        requests=max(ratios.requests, sum(count[2] for count in lengths)),
     )  # fmt: skip
 
 

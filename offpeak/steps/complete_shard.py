@@ -78,7 +78,9 @@ def complete_shard(
                 _move(notice, report, shard, run, now, catalogue), metered
             ),
             runs=runs, shards=shards, changes=changes,
-            and_run=lambda run: foretell(run, now=now, catalogue=catalogue),
+            and_run=lambda run: foretell(
+                run.with_lengths(report.work.lengths if report else ()), now=now, catalogue=catalogue
+            ),
         )  # fmt: skip
         if moved is not None and report is not None and work_metrics is not None:
             work_metrics.publish_work(found.pool, now, report.work)

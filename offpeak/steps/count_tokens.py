@@ -19,10 +19,12 @@ LINES_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
-    """One of a sample: its bytes in the file, and its texts."""
+    """One of a sample: its bytes in the file, its texts, and what its answers may take at most; 0 where it doesn't
+    say."""
 
     bytes: int
     prompt: PromptTexts
+    limit: int = 0
 
 
 def count_tokens(

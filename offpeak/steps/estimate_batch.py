@@ -33,6 +33,7 @@ from offpeak.planner.estimate_usage import (
     estimate_usage,
     ratios_of,
     with_counted,
+    with_lengths,
 )
 from offpeak.planner.scale_counts import Counted
 from offpeak.steps.count_tokens import SECONDS_MAX, count_tokens
@@ -103,7 +104,10 @@ def estimate_batch(
         if model is not None:
             ahead = [*runs.queued(model.pool), *runs.queued(model.pool, express=True)]
             speed = measured_speed(_begun(ahead, runs), clock.now()) or prior_speed(model)
-            ratios = ratios_of(model.id, settled)
+            ratios = with_lengths(
+                ratios_of(model.id, settled), model.id, endpoint, settled,
+                [(line.limit, line.bytes) for line in sample.drawn[model_id]],
+            )  # fmt: skip
             counted = count_tokens(
                 model, sample.drawn[model_id], work.lines, ratios.expected.input_tokens_a_byte,
                 deadline=deadline, clock=clock, tokenizers=tokenizers,

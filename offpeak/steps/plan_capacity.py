@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from offpeak.core.catalogue import Catalogue, Model
@@ -228,7 +228,16 @@ class _Planner:
             slot_seconds=settings.slot_seconds, margin_seconds=MARGIN_SECONDS * scale,
             smoothing_slots=SMOOTHING_SLOTS if scale == 1 else 0,
         )  # fmt: skip
-        return plan(situation)
+        return self._with_sources(plan(situation))
+
+    def _with_sources(self, made: CapacityPlan) -> CapacityPlan:
+        """Says of each pool which signal its hours were chosen by, and why it isn't the wanted one."""
+        told = []
+        for each in made.pools:
+            carbon = self._forecast(each.region).carbon
+            why = f" ({carbon.falls_back})" if carbon.falls_back else ""
+            told.append(replace(each, why=f"{each.why} Carbon by {carbon.source}{why}."))
+        return replace(made, pools=tuple(told))
 
     def _counts(self, pool: str) -> InstanceCounts:
         """A pool without an endpoint has no instances: it is being deployed, or was taken down."""

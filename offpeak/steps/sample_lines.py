@@ -14,6 +14,7 @@ from offpeak.planner.estimate_usage import Work
 from offpeak.steps.count_tokens import DrawnLine
 from offpeak.wire.jsonl import LINE_BYTES_MAX, split_lines
 from offpeak.wire.prompt_texts import read_prompt_texts
+from offpeak.wire.prompts import read_completion_tokens
 from offpeak.wire.request_lines import GoodLine, LineChecker
 
 STRETCHES = 8
@@ -80,7 +81,8 @@ class _Draws:
     def _drawn(self, line: bytes, line_bytes: int) -> DrawnLine | None:
         """None for a good line that we can't read after all; none is known."""
         try:
-            return DrawnLine(line_bytes, read_prompt_texts(line, self.endpoint))
+            limit = read_completion_tokens(line, 0)
+            return DrawnLine(line_bytes, read_prompt_texts(line, self.endpoint), limit)
         except (ValueError, RecursionError):
             return None
 

@@ -28,6 +28,7 @@ def _used(run: Run, done: Sequence[Shard]) -> ModelUsage:
         model=run.model, requests=counts.completed,
         input_bytes=run.input_bytes * counts.completed // run.lines if run.lines else 0,
         usage=usage, cost_microdollars=cost_microdollars(run.prices, usage) if run.prices else 0,
+        endpoint=run.endpoint, lengths=run.lengths,
         metered=Metered.sum(shard.metered for shard in done) if is_measured else None,
     )  # fmt: skip
 

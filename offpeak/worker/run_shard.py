@@ -67,10 +67,10 @@ class ShardRun:
             clock=ports.clock, changes=ports.changes, shards=ports.shards,
         )  # fmt: skip
         self._checkpoints = Checkpoints(order, reader=ports.reader, writer=ports.writer)
+        self._line_work = LineWork(order, engine, settings, priority=age, images=images)
         self._lines = ShardLines(
-            order, LineWork(order, engine, settings, priority=age, images=images),
-            self._checkpoints, age=age, window=window, tokens=tokens, ports=ports, settings=settings,
-            cancellations=cancellations, share=share,
+            order, self._line_work, self._checkpoints, age=age, window=window, tokens=tokens,
+            ports=ports, settings=settings, cancellations=cancellations, share=share,
         )  # fmt: skip
         self._flushing = asyncio.Lock()
         self._halt: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
@@ -217,9 +217,12 @@ class ShardRun:
             counts=self._checkpoints.counts, usage=self._checkpoints.usage,
             resumed_lines=self._resumed, seconds=round(self._seconds(), 3),
             instance_seconds=self._instance_seconds(),
-            work=self._meter.read(
-                asyncio.get_running_loop().time(), self._lines.worked,
-                self._lines.first_admitted_at, self._lines.last_admitted_at,
+            work=replace(
+                self._meter.read(
+                    asyncio.get_running_loop().time(), self._lines.worked,
+                    self._lines.first_admitted_at, self._lines.last_admitted_at,
+                ),
+                lengths=self._line_work.lengths,
             ),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from offpeak.core.errors import InvalidRequest
 from offpeak.core.gathering import is_gathering
 from offpeak.core.invocation import ShardOrder
+from offpeak.core.lengths import Lengths, bucket_of, of_counts
 from offpeak.core.request_line import FinishedLine
 from offpeak.core.usage import Usage
 from offpeak.wire.nesting import NESTING_MAX, is_too_deep
@@ -26,6 +28,7 @@ _TOO_DEEP = (
     "invalid_json_line",
     f"This line is nested too deeply, over {NESTING_MAX} levels. Flatten the request.",
 )
+_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _ESCAPE = b"\\u"
 """With it a key could be written so that `MEDIA` doesn't show."""
 
@@ -52,6 +55,20 @@ class LineWork:
         self._settings = settings
         self._priority = priority
         self._images = images
+        self._lengths: dict[tuple[int, int], tuple[int, int]] = {}
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long the answers of this attempt were, by what their lines looked like."""
+        return of_counts(self._lengths)
+
+    def _learn_length(self, body: Mapping[str, Any], line_bytes: int, tokens: int) -> None:
+        limit = next((body[name] for name in _LIMITS if body.get(name)), 0)
+        answers = body.get("n") or 1
+        if tokens and isinstance(limit, int) and isinstance(answers, int):
+            bucket = bucket_of(limit * answers, line_bytes)
+            lines, before = self._lengths.get(bucket, (0, 0))
+            self._lengths[bucket] = lines + 1, before + tokens
 
     async def answer(self, number: int, raw: bytes) -> FinishedLine:
         """The line's result, whatever became of it. Raises EngineDead, and ValueError for what is no request line."""
@@ -74,6 +91,7 @@ class LineWork:
         )  # fmt: skip
         if answer.status_code >= 400:
             return FinishedLine(number=number, kind="error", result=result, usage=answer.usage)
+        self._learn_length(body, len(raw), answer.usage.output_tokens)
         return FinishedLine(number=number, kind="output", result=result, usage=answer.usage)
 
     async def _ask(self, body: dict[str, Any]) -> EngineAnswer:

@@ -8,6 +8,7 @@ import pytest
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 
+from infra.access import ACCESS
 from infra.bundles import Bundles
 from infra.stage import LOCAL, Stage, StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue
@@ -142,3 +143,15 @@ def test_a_stage_bound_to_an_account_is_deployed_nowhere_else(
     assert stacks
     assert {s.environment.account for s in stacks} == {"123456789012"}
     assert {s.environment.region for s in stacks} == {"eu-west-1"}
+
+
+def test_a_secret_of_a_service_is_named_to_the_function_that_asks_it_alone() -> None:
+    stage = stage_named("eu", parse_stages(FULL))
+    assert stage.signal_secrets == {
+        "OFFPEAK_ELECTRICITY_MAPS_SECRET": "offpeak/electricity-maps",
+        "OFFPEAK_WATTTIME_SECRET": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:watttime-Ab12Cd",
+    }
+    assert [folder for folder, access in ACCESS.items() if access.fetches_signals] == [
+        "fetch_signals"
+    ]
+    assert parse_stages("[new]")["new"].signal_secrets == {}

@@ -1,11 +1,21 @@
 """Tokens of lines that have not run: from what the account's batches took, else from a prior that says so."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offpeak.core.ledger import Entry, EntryKind, ModelUsage
+from offpeak.core.lengths import bucket_of
 from offpeak.core.usage import Usage
-from offpeak.planner.estimate_usage import PRIOR, Ratio, Work, estimate_usage, ratios_of
+from offpeak.planner.estimate_usage import (
+    PRIOR,
+    Ratio,
+    Work,
+    estimate_usage,
+    ratios_of,
+    with_lengths,
+)
 
 WORKS = st.builds(
     Work, lines=st.integers(0, 10**7), input_bytes=st.integers(0, 10**10),
@@ -61,3 +71,32 @@ def test_measured_ratios_lie_between_their_extremes(batches: list[tuple[int, int
         low, expected, high = (getattr(r, name) for r in (ratios.low, ratios.expected, ratios.high))
         assert low <= expected * slack
         assert expected <= high * slack
+
+
+def with_answers(*lengths: tuple[int, int, int, int], endpoint: str = "/v1/completions") -> Entry:
+    entry = settled(200, 20_000, 3_000)
+    (used,) = entry.models
+    return replace(entry, models=(replace(used, endpoint=endpoint, lengths=lengths),))
+
+
+def test_answers_are_as_long_as_those_of_lines_that_looked_alike() -> None:
+    short, long = (*bucket_of(100, 1_000), 90, 900), (*bucket_of(4_000, 1_000), 110, 220_000)
+    entries = [with_answers(short, long)]
+    ratios = ratios_of("red", entries)
+
+    def expected(*drawn: tuple[int, int], endpoint: str = "/v1/completions") -> float:
+        found = with_lengths(ratios, "red", endpoint, entries, drawn)
+        assert found.low.output_tokens <= found.expected.output_tokens <= found.high.output_tokens
+        return found.expected.output_tokens
+
+    assert expected((100, 1_000)) == 10
+    assert expected((4_000, 1_000)) == 2_000
+    assert expected((100, 1_000), (4_000, 1_000)) == 1_005
+    assert expected((1, 10**6)) == expected() == (900 + 220_000) / 200
+    assert expected((100, 1_000), endpoint="/v1/responses") == ratios.expected.output_tokens
+
+
+def test_a_few_answers_say_too_little() -> None:
+    entries = [with_answers((*bucket_of(100, 1_000), 99, 990))]
+    ratios = ratios_of("red", entries)
+    assert with_lengths(ratios, "red", "/v1/completions", entries, [(100, 1_000)]) == ratios

@@ -269,3 +269,13 @@ def test_a_shard_that_is_open_is_work_that_is_left() -> None:
     ward.dispatch()
     ward.complete(notice(0, outcome="failed"))
     assert ward.plan().work == 1
+
+
+def test_a_plan_says_by_which_signal_its_hours_were_chosen() -> None:
+    world = Planning()
+    world.plan()
+    made = world.pools.get(POOL).plan
+    assert made is not None
+    (pool,) = made.pools
+    assert "Carbon by yearly average of eGRID SRVC, 2023" in pool.why
+    assert "no fresh average signal of us-east-1" in pool.why

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offpeak.core.lengths import Lengths, bucket_of
 from offpeak.worker.engines.echo import EchoEngine
 from offpeak.worker.share import InstanceShares, ShardShare
-from tests.worker.world import MODEL, World
+from tests.worker.world import MODEL, World, chat
 
 
 def shards(*begun: float) -> tuple[InstanceShares, list[ShardShare]]:
@@ -113,3 +114,20 @@ def test_two_shards_on_an_instance_report_what_it_took_between_them() -> None:
     shared, took = asyncio.run(both())
     assert 0 < shared <= took + 0.001
     assert shared == pytest.approx(took, rel=0.5, abs=0.5)
+
+
+def test_a_report_says_how_long_answers_were_by_what_their_lines_looked_like() -> None:
+    bodies = [chat("one two three", max_tokens=100 if place < 3 else 5_000) for place in range(4)]
+    world = World.of_bodies(*bodies)
+    instance = world.instance(EchoEngine(MODEL, window=4))
+
+    async def work() -> Lengths:
+        await instance.start()
+        try:
+            return (await instance.work(world.order)).work.lengths
+        finally:
+            await instance.close()
+
+    often, seldom = asyncio.run(work())
+    assert (often[0], often[2:]) == (bucket_of(100, 0)[0], (3, 9))
+    assert (seldom[0], seldom[2:]) == (bucket_of(5_000, 0)[0], (1, 3))
