@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from offpeak.core.catalogue import CatalogueError, parse_catalogue
+from offpeak.core.models_text import write_models
 
 GOOD = """
 [[model]]
@@ -136,3 +139,29 @@ def test_the_engine_is_told_what_follows_from_the_fields_and_the_operators_word_
         )
     ).models
     assert spread.engine_arguments == {"max-model-len": 1_024, "tensor-parallel-size": 8}
+
+
+def test_further_regions_are_named_or_have_what_differs_there() -> None:
+    text = write_models([replace(parse_catalogue(GOOD).models[0], instances_max=4)])
+    named = parse_catalogue(text.replace("regions = {  }", 'regions = ["eu-north-1"]')).models[0]
+    assert named.in_region("eu-north-1").instances_max == 4
+    differs = 'regions = { eu-north-1 = { instances_max = 2, instance_types = ["ml.g5.xlarge"] } }'
+    other = parse_catalogue(text.replace("regions = {  }", differs)).models[0]
+    there = other.in_region("eu-north-1")
+    assert (there.instances_max, there.instance_types) == (2, ("ml.g5.xlarge",))
+    assert parse_catalogue(write_models([other])).models[0] == other
+
+
+@pytest.mark.parametrize(
+    ("regions", "says"),
+    [
+        ('["Europe"]', "must match"),
+        ("{ eu-north-1 = { instances_min = 9 } }", "over instances_max"),
+        ("{ eu-north-1 = { colour = 1 } }", "no field"),
+        ("3", "list of names"),
+    ],
+)
+def test_a_region_that_is_none_is_refused(regions: str, says: str) -> None:
+    text = write_models([parse_catalogue(GOOD).models[0]])
+    with pytest.raises(CatalogueError, match=says):
+        parse_catalogue(text.replace("regions = {  }", f"regions = {regions}"))

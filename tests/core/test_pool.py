@@ -16,7 +16,7 @@ from offpeak.core.pool import (
 )
 
 MODEL = Model(
-    id="org/model", pool="model", source="s", endpoints=("/v1/completions",), context_tokens=100,
+    id="org/model", pool="model", source="s", endpoints=("/v1/completions",), context_tokens=100_000,
     instance_types=("ml.g6.xlarge",), instances_max=4,
     regions={"eu-north-1": Elsewhere(instances_max=2), "us-west-2": Elsewhere()},
 )  # fmt: skip
