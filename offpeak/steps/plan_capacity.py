@@ -49,6 +49,7 @@ from offpeak.core.ports import (
 from offpeak.core.ports.signals import Signals
 from offpeak.core.run import Run, RunStatus
 from offpeak.core.shard import Shard, ShardStatus
+from offpeak.planner.estimate_completion import WorkLeft, work_left
 from offpeak.planner.forecast import RegionForecast, forecast
 from offpeak.planner.latest_start import TIMED_MIN, measured_shard_seconds
 from offpeak.planner.plan_capacity import plan
@@ -186,6 +187,7 @@ class _Planner:
             open_shards, shard_seconds=measured_shard_seconds(measured),
             is_measured=sum(run.shards_timed for run in measured) >= TIMED_MIN,
             pools=lambda run: self._pools_for(model, run),
+            measured=_measured(measured, open_shards, model),
         )  # fmt: skip
 
     def _read(self, places: Iterable[tuple[str, int]]) -> Iterator[Run]:
@@ -313,6 +315,14 @@ class _Planner:
             logger.warning("pool %s is not set to %d instances: %s", pool, instances, error)
             return False
         return True
+
+
+def _measured(
+    runs: Iterable[Run], open_shards: Sequence[Shard], model: Model
+) -> Mapping[str, WorkLeft]:
+    """Of the runs whose own pace is known, by their ids."""
+    found = (work_left(run, open_shards, model) for run in runs)
+    return {each.run_id: each for each in found if each and each.pace_basis == "measured"}
 
 
 def _is_due(
