@@ -49,7 +49,7 @@ GOOD = {
     "empty": line("empty", b'""', b'""'),
     **{
         f"too-deep-{depth}": line(f"too-deep-{depth}", b"[" * depth + b"]" * depth)
-        for depth in (NESTING_MAX - 1, 900, 940)
+        for depth in (NESTING_MAX - 1, 700, 850)
     },
 }  # fmt: skip
 BAD = {
