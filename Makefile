@@ -133,6 +133,11 @@ bench-reorder: setup ## what reordering a file across shards takes and gains: LI
 bench-cost: setup ## what the control plane costs, every AWS call counted and priced; the last line is JSON
 	@$(BIN)/python -m benchmarks.cost
 
+.PHONY: bench-offpeak
+bench-offpeak: setup ## a year of hourly signals under the planner: SIGNALS=my.csv DAYS=… NOISE=0.05 PLOTS=docs; the last line is JSON
+	@$(BIN)/python -m benchmarks.offpeak $(if $(SIGNALS),--signals '$(SIGNALS)') $(if $(DAYS),--days '$(DAYS)') \
+		$(if $(NOISE),--noise '$(NOISE)') $(if $(PLOTS),--plots '$(PLOTS)')
+
 .PHONY: bench scale-on-paper
 bench: setup setup-vllm ## every benchmark, one table, benchmarks/results/: ONLY="bench-cost bench-ingest"
 	@$(BIN)/python -m benchmarks.run_all $(ONLY)

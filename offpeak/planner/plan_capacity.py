@@ -52,6 +52,14 @@ def plan(situation: Situation) -> CapacityPlan:
     )  # fmt: skip
 
 
+def plan_spread(situation: Situation) -> tuple[Spread, list[PoolGrid]]:
+    """The first step alone: which cells the work goes to at the least price, starts not counted."""
+    demands = _demands(situation)
+    slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
+    grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
+    return _spread(grids, demands, slots)[0], grids
+
+
 def _demands(situation: Situation) -> list[Demand]:
     """Work that differs in nothing that matters here is one."""
     numbers = {outlook.pool: number for number, outlook in enumerate(situation.pools)}

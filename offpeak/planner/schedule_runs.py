@@ -10,6 +10,9 @@ from offpeak.core.plan import RunPlan, Situation
 from offpeak.planner.shape_pools import PoolShare
 from offpeak.planner.spread_work import TINY, Demand
 
+LACKING = 1e-3
+"""Work-seconds below which nothing is short: sums of floats are off by less."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduled:
@@ -58,31 +61,36 @@ def _work_off(
     situation: Situation, pool: int, share: PoolShare, shape: Sequence[int],
     demands: Sequence[Demand], pieces: dict[int, list[_Piece]],
 ) -> list[float]:  # fmt: skip
-    """Adds what the pool does of each demand to `pieces`."""
+    """Adds what the pool does of each demand to `pieces`: in each slot what can't wait, then by the
+    earliest deadline."""
     grid = share.grid
-    at_once = sorted(share.at_once.items(), key=lambda each: demands[each[0]].until)
     waiting = sorted(share.waiting.items(), key=lambda each: demands[each[0]].until)
-    left = [[number, seconds] for number, seconds in (*at_once, *waiting)]
+    next_up, left = 0, waiting[0][1] if waiting else 0.0
     done = [0.0] * len(shape)
-    next_up = 0
     for slot, instances in enumerate(shape):
         room = grid.room(slot, instances)
         if room <= TINY:
             continue
         end = situation.starts_at + (slot + 1) * situation.slot_seconds
-        length = min(grid.seconds[slot], grid.late[slot] / grid.outlook.speed) or grid.seconds[slot]
-        if grid.serving:
-            length = grid.seconds[slot]
-        while next_up < len(left) and room - done[slot] > TINY:
-            number, seconds = left[next_up]
-            took = min(seconds, room - done[slot])
-            begin_at = end - length * (1 - done[slot] / room)
-            done[slot] += took
-            end_at = end - length * (1 - done[slot] / room)
-            pieces[int(number)].append(_Piece(begin_at, end_at, took, pool))
-            left[next_up][1] = seconds - took
-            if left[next_up][1] <= TINY:
+        length = grid.seconds[slot]
+        if not grid.serving:
+            length = grid.late[slot] / grid.outlook.speed
+
+        worked = list(share.at_once[slot].items())
+        free = room - sum(seconds for _, seconds in worked)
+        while next_up < len(waiting) and free > TINY:
+            took = min(left, free)
+            worked.append((waiting[next_up][0], took))
+            free -= took
+            left -= took
+            if left <= TINY:
                 next_up += 1
+                left = waiting[next_up][1] if next_up < len(waiting) else 0.0
+        for number, seconds in worked:
+            begin_at = end - length * (1 - done[slot] / room)
+            done[slot] += seconds
+            end_at = end - length * (1 - done[slot] / room)
+            pieces[number].append(_Piece(begin_at, end_at, seconds, pool))
     return done
 
 
@@ -105,7 +113,7 @@ def _runs(
         runs.append(
             RunPlan(
                 run_id=work.run_id, starts_at=starts_at, ends_at=max(starts_at, ends_at),
-                takes=takes, short_seconds=lacks,
+                takes=takes, short_seconds=lacks if lacks > LACKING else 0.0,
             )
         )  # fmt: skip
     return runs

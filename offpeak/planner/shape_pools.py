@@ -15,20 +15,22 @@ WORTHWHILE, WORTHWHILE_AGAIN = 2.0, 10.0
 """A start is for at least so many times its own seconds of work, unless a window presses: after the pool stood still
 for `REST_SECONDS`, and right after it has worked. What comes then waits for what comes next."""
 REST_SECONDS = 6 * 3_600
+SURE = 1.75
+"""A start has to gain so many times what it costs: what it gains is a forecast, what it costs is sure."""
 REMAINDER = 8.0
 """Less work of a pool than so many starts' seconds is tried in another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolShare:
-    """What fell to one pool: work-seconds by the demand's number, that can wait and that can't. `instances` are those
-    that the cheapest cells ask for."""
+    """What fell to one pool: work-seconds by the demand's number, that can wait; and slot by slot that can't.
+    `instances` are those that the cheapest cells ask for."""
 
     grid: PoolGrid
     shaping: Shaping
     instances: Sequence[int]
     waiting: Mapping[int, float]
-    at_once: Mapping[int, float]
+    at_once: Sequence[Mapping[int, float]]
 
     def with_waiting(self, waiting: Mapping[int, float], demands: Sequence[Demand]) -> PoolShare:
         """The same pool with other work that can wait."""
@@ -49,12 +51,12 @@ class PoolShare:
 def pool_share(grid: PoolGrid, pool: int, spread: Spread, slots: int) -> PoolShare:
     demands = spread.demands
     waiting: dict[int, float] = defaultdict(float)
-    at_once: dict[int, float] = defaultdict(float)
+    at_once: list[dict[int, float]] = [defaultdict(float) for _ in range(slots)]
     now_seconds, wait_seconds = [0.0] * slots, [0.0] * slots
     for slot in range(slots):
         for number, seconds in spread.of_pool(pool, slot):
             if demands[number].now:
-                at_once[number] += seconds
+                at_once[slot][number] += seconds
                 now_seconds[slot] += seconds
             else:
                 waiting[number] += seconds
@@ -69,7 +71,7 @@ def pool_share(grid: PoolGrid, pool: int, spread: Spread, slots: int) -> PoolSha
     shaping = Shaping(
         ordered=grid.ordered, rooms=rooms, full=grid.full,
         prices=[grid.hour[slot] * grid.seconds[slot] / HOUR for slot in range(slots)],
-        starts=[grid.hour[slot] * grid.start_hours for slot in range(slots)],
+        starts=[SURE * grid.hour[slot] * grid.start_hours for slot in range(slots)],
         floors=[
             max(grid.floors[slot], grid.instances_for(slot, now_seconds[slot]))
             for slot in range(slots)

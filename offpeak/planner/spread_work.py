@@ -4,9 +4,10 @@ A cell is a pool in a slot. All work is there now and is due at the end of some 
 are nested in time. Where all work may use all pools, taking deadlines in their order and for each the cheapest cells
 still free is not a heuristic but the optimum of the linear program: of what an optimal plan does before the first
 deadline, the cheapest cells may as well be the first work's (Edmonds 1971 on greedy algorithms over matroids; EDF's
-feasibility, Liu & Layland 1973). Residency breaks the nesting, and so does work that doesn't want to wait. Then an
-augmenting path (Ford & Fulkerson 1956) moves what lies in the way: no deadline that can be met is missed for the order
-in which work came, at a price that may be a little above the optimum.
+feasibility, Liu & Layland 1973). Residency breaks the nesting, and so does work that doesn't want to wait. Then what
+lies in the way moves along an augmenting path (Ford & Fulkerson 1956) to the cheapest free cell that one leads to,
+which is the shortest path of a minimum-cost flow (Jewell 1958): no deadline that can be met is missed, and no more is
+paid, for the order in which work was placed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Spread:
 
     def __init__(self, slots: int) -> None:
         self.demands: Sequence[Demand] = ()
-        self._slots = slots
+        self.slots = slots
         self._pools: list[int] = []
         self._free: list[list[float]] = []
         self._rates: list[Sequence[float]] = []
@@ -121,7 +122,7 @@ class Spread:
                     yield row, slot
 
     def _reserve(self, demand: Demand) -> float:
-        """Keeps the last cells before the deadline free: what takes longer than expected is done after it."""
+        """Keeps the last cells before the deadline free: work that takes longer than expected goes on into them."""
         left = demand.reserve
         for slot in range(demand.until - 1, -1, -1):
             if left <= TINY:
@@ -134,16 +135,38 @@ class Spread:
         return left
 
     def _cheapest(self, number: int, seconds: float) -> float:
+        """Each time the cheapest cell there is: its own, or another's that moves there out of one of its own."""
         demand = self.demands[number]
-        heap = self._heaps.get(demand.pools)
-        if heap is None:
-            rows = self._rows_of(demand)
-            heap = _Cheapest(rows, self._free, self._rates, self._closed)
-            self._heaps[demand.pools] = heap
-        heap.reach(demand.until)
-        while seconds > TINY and (cell := heap.first()):
-            seconds = self._put(number, seconds, *cell)
+        own = self._heap(self._rows_of(demand), demand.until)
+        everyones = self._heap(tuple(range(len(self._pools))), demand.until)
+        blocked = False
+        while seconds > TINY:
+            cell, cheaper = own.first(), everyones.first()
+            if not blocked and cheaper is not None and self._is_cheaper(cheaper, cell):
+                path = self._path(number)
+                if path is not None and self._is_cheaper(path[-1][1], cell):
+                    seconds -= self._shift(seconds, path)
+                    continue
+                blocked = True
+            if cell is None:
+                break
+            put = self._put(number, seconds, *cell)
+            blocked = blocked and put == seconds
+            seconds = put
         return seconds
+
+    def _heap(self, rows: tuple[int, ...], until: int) -> _Cheapest:
+        heap = self._heaps.get(rows)
+        if heap is None:
+            heap = _Cheapest(rows, self._free, self._rates, self._closed)
+            self._heaps[rows] = heap
+        heap.reach(until)
+        return heap
+
+    def _is_cheaper(self, cell: tuple[int, int], other: tuple[int, int] | None) -> bool:
+        if other is None:
+            return True
+        return self._rates[cell[0]][cell[1]] < self._rates[other[0]][other[1]]
 
     def _fill(self, number: int, seconds: float, cells: Iterable[tuple[int, int]]) -> float:
         for row, slot in cells:
@@ -181,35 +204,42 @@ class Spread:
         return 0.0
 
     def _path(self, number: int) -> list[tuple[int, tuple[int, int]]] | None:
-        """Demands and the cell that each moves to, the last one to a free cell; None if there is no such path. What a
-        search without success has seen leads nowhere for good: no cell is ever freed."""
+        """The way to the cheapest free cell: demands, and the cell that each moves to; None if there is none. What
+        moves leaves room for what follows, so that a way costs what its last cell does, however long it is.
+
+        What a search without success has seen leads nowhere for good: no cell is ever freed."""
         came: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
+        reached: dict[tuple[int, bool], int] = {}
         seen = {number}
         queue: list[tuple[int, tuple[int, int] | None]] = [(number, None)]
+        ends: list[tuple[int, int]] = []
         for mover, leaves in queue:
-            ends: list[tuple[int, int]] = []
-            for cell in self._cells(mover):
-                if cell in came or cell in self._dead:
-                    continue
+            for cell in self._cells(mover, reached):
                 came[cell] = (mover, leaves)
                 if self._free[cell[0]][cell[1]] > TINY:
                     ends.append(cell)
-                    continue
                 for other in self._placed[cell[0]][cell[1]]:
                     if other not in seen:
                         seen.add(other)
                         queue.append((other, cell))
-            if ends:
-                return _walk(came, min(ends, key=lambda cell: self._rates[cell[0]][cell[1]]))
+        if ends:
+            return _walk(came, min(ends, key=lambda cell: (self._rates[cell[0]][cell[1]], cell)))
         self._dead.update(came)
         return None
 
-    def _cells(self, number: int) -> Iterable[tuple[int, int]]:
+    def _cells(
+        self, number: int, reached: dict[tuple[int, bool], int]
+    ) -> Iterator[tuple[int, int]]:
+        """Those that the demand may use and that the search has not reached before: of a row, all up to some slot."""
         demand = self.demands[number]
+        in_need = demand.now or demand.presses
         for row in self._rows_of(demand):
-            for slot in range(demand.until):
-                if demand.now or demand.presses or not self._closed[row][slot]:
-                    yield row, slot
+            for closed in (False, True) if in_need else (False,):
+                begin = reached.get((row, closed), 0)
+                for slot in range(begin, demand.until):
+                    if self._closed[row][slot] is closed and (row, slot) not in self._dead:
+                        yield row, slot
+                reached[row, closed] = max(begin, demand.until)
 
     def _shift(self, seconds: float, path: list[tuple[int, tuple[int, int]]]) -> float:
         """Moves along the path what all of its steps allow. Each demand but the first leaves the cell that the one
