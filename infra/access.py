@@ -99,6 +99,7 @@ ACCESS: Mapping[str, Access] = {
             "requests",
             "groups",
             "idempotency",
+            "audit",
             "webhooks",
             "deliveries",
         ),

@@ -17,15 +17,19 @@ from offpeak.core.errors import InvalidRequest, NotFound
 from offpeak.steps.authenticate import require_scope
 
 ID_CHARACTERS_MAX = 128
-ANYBODY = Account(id="anybody", name="anybody", created_at=0)
+ANYBODY = Caller(
+    account=Account(id="anybody", name="anybody", created_at=0), key_id="", scope=Scope.READ
+)
 """Who calls a route that needs no key: an account that has nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Header names are in lower case."""
+    """Header names are in lower case. `key_id` is the key that was sent, `action` the route, as `POST /v1/files`."""
 
     account: Account
+    key_id: str
+    action: str
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
@@ -83,13 +87,15 @@ def bind(routes: Iterable[Route]) -> Router:
 
 def _adapted(router: Router, route: Route) -> Callable[..., Response[str]]:
     def adapted(**ids: str) -> Response[str]:
-        account = _account(router, route)  # who may not, learns nothing of ids either
+        caller = _caller(router, route)  # who may not, learns nothing of ids either
         for text in ids.values():
             if len(text) > ID_CHARACTERS_MAX:
                 raise NotFound(f"There is nothing with the id {text[:40]}….")
         event = router.current_event.raw_event
         call = Call(
-            account=account,
+            account=caller.account,
+            key_id=caller.key_id,
+            action=f"{route.method} {route.rule}",
             headers=lower_headers(event),
             query=event.get("queryStringParameters") or {},
             body=_body(event),
@@ -99,13 +105,13 @@ def _adapted(router: Router, route: Route) -> Callable[..., Response[str]]:
     return adapted
 
 
-def _account(router: Router, route: Route) -> Account:
-    """Whose call it is. Raises Forbidden where the key may not make it."""
+def _caller(router: Router, route: Route) -> Caller:
+    """Whose call it is, by which key. Raises Forbidden where the key may not make it."""
     if route.scope is None:
         return ANYBODY
     caller: Caller = router.context["caller"]
     require_scope(caller, route.scope, f"{route.method} {route.rule}")
-    return caller.account
+    return caller
 
 
 def lower_headers(event: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from lambdas.api.call import Call, Route, json_response
 from lambdas.api.ports import Ports
 from offpeak.core.account import Scope
 from offpeak.core.webhook import ENDPOINTS_MAX, CallbackSecret, Webhook
+from offpeak.steps.audited_changes import AuditedChanges
 from offpeak.steps.change_webhook import (
     WebhookChange,
     change_webhook,
@@ -201,7 +202,7 @@ class WebhookRoutes:
             idempotency_key=call.idempotency_key,
             clock=ports.clock,
             webhooks=ports.webhooks,
-            changes=ports.changes,
+            changes=self._audited(call),
             idempotency=ports.idempotency,
             secrets=ports.secrets,
             destinations=ports.destinations,
@@ -233,14 +234,14 @@ class WebhookRoutes:
             ),
             clock=ports.clock,
             webhooks=ports.webhooks,
-            changes=ports.changes,
+            changes=self._audited(call),
             destinations=ports.destinations,
         )
         return json_response(render_webhook(webhook))
 
     def delete(self, call: Call, webhook_id: str) -> Response[str]:
         delete_webhook(
-            call.account.id, webhook_id, webhooks=self._ports.webhooks, changes=self._ports.changes
+            call.account.id, webhook_id, webhooks=self._ports.webhooks, changes=self._audited(call)
         )
         return json_response(render_deleted_webhook(webhook_id))
 
@@ -253,7 +254,7 @@ class WebhookRoutes:
             keeps_old=body.keep_old_secret_active_for_24_hours,
             clock=ports.clock,
             webhooks=ports.webhooks,
-            changes=ports.changes,
+            changes=self._audited(call),
             secrets=ports.secrets,
         )
         return json_response(render_webhook_with_secret(webhook, self._secret(webhook)))
@@ -309,9 +310,16 @@ class WebhookRoutes:
         body = parse_json(RotateCallbackSecretBody, call.body or b"{}")
         rotated = rotate_callback_secret(
             call.account.id, keeps_old=body.keep_old_secret_active_for_24_hours, clock=ports.clock,
-            webhooks=ports.webhooks, changes=ports.changes,
+            webhooks=ports.webhooks, changes=self._audited(call),
         )  # fmt: skip
         return self._shown(rotated)
+
+    def _audited(self, call: Call) -> AuditedChanges:
+        """Where an account's events go, and what they are signed with, is changed by keys that administer."""
+        ports = self._ports
+        return AuditedChanges(
+            ports.changes, clock=ports.clock, actor=call.key_id, action=call.action
+        )
 
     def _shown(self, own: CallbackSecret) -> Response[str]:
         secret = self._ports.secrets.webhook_secret(own.account_id, own.generation)
