@@ -239,6 +239,17 @@ def test_credentials_of_the_machine_are_out_of_reach_whatever_the_operator_names
         asyncio.run(engine("http://metadata.internal", names, "metadata.internal").start())
 
 
+def test_in_a_network_without_a_way_out_an_engine_inside_is_reached_and_nothing_else() -> None:
+    with rebinding("llm.internal", ["10.0.0.5"], [PUBLIC]) as names:
+        out = HttpDestinations(
+            Reach.NOWHERE, allowed=Allowed.parse("llm.internal"), resolve=names.look_up
+        )
+        assert list(out.resolve("http://llm.internal:8000/v1").addresses) == ["10.0.0.5"]
+        for url in ("https://example.com/", "https://10.0.0.5/", "http://127.0.0.1/"):
+            with pytest.raises(InvalidRequest, match="fetches nothing from the internet"):
+                out.check(url)
+
+
 @pytest.mark.parametrize("text", ["http://a", "a b", "10.0.0.0/33", "10.0.0.1/8", "-a", "0x7f.1"])
 def test_what_is_no_host_and_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither a host's name nor a network"):
