@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from offpeak.core.lengths import Lengths
-from offpeak.core.shard import ResultObject, Segment
+from offpeak.core.shard import Probe, ResultObject, Segment
 from offpeak.core.usage import Counts, Usage
 
 
@@ -16,7 +16,8 @@ class ShardOrder:
 
     `work_prefix` is where checkpoints and result objects of this shard live: `work/{batch}/{run}/{shard}/`.
     In a gathering's shard requests are cancelled one by one: `cancelled_prefix` is where that is told. An `express`
-    shard is a few lines, which go before those of older shards.
+    shard is a few lines, which go before those of older shards. With a `probe` only its lines are worked, of those that
+    have no result yet.
     """
 
     batch_id: str
@@ -30,6 +31,7 @@ class ShardOrder:
     work_prefix: str
     cancelled_prefix: str | None = None
     express: bool = False
+    probe: Probe | None = None
 
     @property
     def shard_id(self) -> str:
@@ -71,7 +73,8 @@ class ShardWork:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardReport:
     """How an attempt ended. `resumed_lines` were finished by earlier attempts; `seconds` is how long this one took,
-    `instance_seconds` how much of the instance was its own meanwhile (worker/share.py); None of an older worker."""
+    `instance_seconds` how much of the instance was its own meanwhile (worker/share.py); None of an older worker.
+    `probed`: every line of the order's probe has its result, though others have none."""
 
     batch_id: str
     account_id: str
@@ -87,3 +90,4 @@ class ShardReport:
     seconds: float = 0.0
     instance_seconds: float | None = None
     work: ShardWork = ShardWork()
+    probed: bool = False

@@ -4,12 +4,14 @@
                              ▲   │                 │ │                                    ▲
                              │   └──lease lost──┐  │ └──run closing──► closed ──harvest───┘
                              │                  ▼  ▼                     ▲
-                             └────redispatch── waiting ──run closing─────┘
-                                                   └──failed too often───┘
+                             └────redispatch── waiting ──run closing─────┤
+                                                 │   └──failed too often─┤
+                                                 └─bisected──► waiting ──┘
 
 A row is born at its first dispatch, or closed when it is harvested without one. `attempt` counts dispatches and
 harvests, and fences: whoever holds an older attempt can change nothing. `dispatched`, `claimed` and `waiting` are
-*open*. Every move is a conditional write on `version`.
+*open*. Every move is a conditional write on `version`. A shard that keeps failing is *bisected*: its attempts work one
+of its `probes` each, until every line has its result or is known to be to blame (planner/bisect_shard.py).
 """
 
 from __future__ import annotations
@@ -78,6 +80,20 @@ class ResultObject:
     lines: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What one attempt at a bisected shard works: its lines `first` to before `stop`, counted from 0 in the order of
+    its segments. `failures` are those of this very probe."""
+
+    first: int
+    stop: int
+    failures: int = 0
+
+    @property
+    def lines(self) -> int:
+        return self.stop - self.first
+
+
 class ShardStatus(StrEnum):
     DISPATCHED = "dispatched"
     CLAIMED = "claimed"
@@ -97,7 +113,8 @@ class Shard:
     results have reached the requests they answer. `seconds` is how long a done shard took since the dispatch of its
     last attempt, `dispatched_at`; 0 where that isn't known. `express`: its run is of that tier. `pool` is its model's,
     `region` the one whose instances have its last attempt; None is home. `progress_tokens` are the output tokens of its
-    finished lines and of those that ran when its worker last told; `metered` is what its attempts took of instances."""
+    finished lines and of those that ran when its worker last told; `metered` is what its attempts took of instances.
+    `probes` are what is left to try of a bisected shard, the next one first; none of any other."""
 
     batch_id: str
     account_id: str
@@ -128,6 +145,7 @@ class Shard:
     region: str | None = None
     seconds: int = 0
     metered: Metered | None = None
+    probes: tuple[Probe, ...] = ()
     version: int = 0
 
     @property
@@ -166,6 +184,16 @@ class Shard:
             worker=None,
             failures=self.failures + int(failed),
         )
+
+    def probing(self, probes: tuple[Probe, ...]) -> Shard:
+        """These are left to try, of its lines that have no result. With none left it is over: see `closed`."""
+        self._require(ShardStatus.WAITING)
+        return replace(self, probes=probes)
+
+    @property
+    def probe(self) -> Probe | None:
+        """What its present or next attempt works, where that is not all of it."""
+        return self.probes[0] if self.probes else None
 
     def redispatched(
         self, claim_until: int, dispatched_at: int = 0, region: str | None = None

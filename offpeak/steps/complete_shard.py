@@ -34,7 +34,7 @@ from offpeak.core.ports import (
 )
 from offpeak.core.run import Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
-from offpeak.planner.next_try import after_lost_attempt
+from offpeak.planner.next_try import after_lost_attempt, after_probe
 from offpeak.steps.check_ending import check_ending
 from offpeak.steps.estimate_errors import foretell
 from offpeak.steps.grid_hours import GridHours
@@ -124,6 +124,8 @@ def _move(
     superseded = report is not None and report.outcome is Outcome.SUPERSEDED
     if superseded or shard.status not in (ShardStatus.DISPATCHED, ShardStatus.CLAIMED):
         return None  # this delivery found the attempt taken, or somebody moved the shard on already
+    if report is not None and report.probed and shard.probes:
+        return after_probe(shard, run, now)
     model = catalogue.known(run.model)
     return after_lost_attempt(
         shard, run, now, failed=_is_failure(notice, report),

@@ -330,6 +330,6 @@ def _order(run: Run, shard: Shard, planned: PlannedShard) -> bytes:
             segments=planned.segments,
             work_prefix=shard_prefix(run.batch_id, run.number, shard.number),
             cancelled_prefix=cancelled_prefix(run.pool) if is_gathering(run.batch_id) else None,
-            express=shard.express,
+            express=shard.express, probe=shard.probe,
         )
     )  # fmt: skip

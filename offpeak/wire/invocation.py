@@ -9,6 +9,7 @@ import msgspec
 
 from offpeak.core.invocation import ShardOrder, ShardReport
 from offpeak.core.ports import ORDER_BYTES_MAX
+from offpeak.core.shard import Probe
 from offpeak.wire.manifest import PackedSegments, pack_segments, unpack_segments
 
 __all__ = ["ORDER_BYTES_MAX", "decode_order", "decode_report", "encode_order", "encode_report"]
@@ -26,6 +27,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     work_prefix: str
     cancelled_prefix: str | None = None
     express: bool = False
+    probe: Probe | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -41,7 +43,7 @@ def encode_order(order: ShardOrder) -> bytes:
             number=order.number, attempt=order.attempt, model=order.model,
             endpoint=order.endpoint, segments=pack_segments(order.segments),
             work_prefix=order.work_prefix, cancelled_prefix=order.cancelled_prefix,
-            express=order.express,
+            express=order.express, probe=order.probe,
         )
     )  # fmt: skip
     if len(body) > ORDER_BYTES_MAX:
@@ -57,7 +59,7 @@ def decode_order(body: bytes) -> ShardOrder:
         batch_id=order.batch_id, account_id=order.account_id, run=order.run, number=order.number,
         attempt=order.attempt, model=order.model, endpoint=order.endpoint,
         segments=unpack_segments(order.segments), work_prefix=order.work_prefix,
-        cancelled_prefix=order.cancelled_prefix, express=order.express,
+        cancelled_prefix=order.cancelled_prefix, express=order.express, probe=order.probe,
     )  # fmt: skip
 
 

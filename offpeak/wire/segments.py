@@ -6,7 +6,8 @@ Segments of an interleaved file are many, small and near each other: those of on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from offpeak.core.ports import Reader
 from offpeak.core.shard import Segment
@@ -31,6 +32,22 @@ def read_lines(reader: Reader, segments: Iterable[Segment]) -> Iterator[tuple[in
         lines = split_lines(chunks, first.start, line_bytes_max=longest)
         for segment in stretch:
             yield from _numbered(segment, lines)
+
+
+def read_lines_between(
+    reader: Reader, segments: Sequence[Segment], first: int, stop: int
+) -> Iterator[tuple[int, bytes]]:
+    """As `read_lines`, of all their lines the `first` (counted from 0) to before the `stop`-th. What comes after them
+    is not read, and nothing of a segment that has none of them."""
+    chosen: list[Segment] = []
+    seen = skipped = 0
+    for segment in segments:
+        if seen + segment.lines <= first:
+            skipped = seen + segment.lines
+        elif seen < stop:
+            chosen.append(segment)
+        seen += segment.lines
+    return islice(read_lines(reader, chosen), first - skipped, stop - skipped)
 
 
 def stretches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
 from offpeak.core.errors import Unavailable
 from offpeak.core.ports import Reader
-from offpeak.core.shard import Segment
-from offpeak.wire.segments import read_lines
+from offpeak.core.shard import Probe, Segment
+from offpeak.wire.segments import read_lines, read_lines_between
 
 STRETCH_LINES_MAX = 10_000
 STRETCH_BYTES_MAX = 64_000_000
@@ -23,16 +23,18 @@ OnThread = Callable[
 
 
 class LineSource:
-    """`prepare` leaves out and reorders lines of a stretch. Begins anew where it was when reading breaks off, so that
-    `take` may be called again after Unavailable."""
+    """`prepare` leaves out and reorders lines of a stretch; of a `probe` there are no other lines. Begins anew where it
+    was when reading breaks off, so that `take` may be called again after Unavailable."""
 
     def __init__(
-        self, reader: Reader, segments: Sequence[Segment], prepare: Prepare = lambda lines: lines
-    ) -> None:
+        self, reader: Reader, segments: Sequence[Segment], prepare: Prepare = lambda lines: lines,
+        *, probe: Probe | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
         self._segments = segments
         self._prepare = prepare
-        self._lines = read_lines(reader, segments)
+        self._probe = probe
+        self._lines = self._read()
         self._taken = 0
 
     def take(self) -> Sequence[NumberedLine] | None:
@@ -46,10 +48,16 @@ class LineSource:
                 if stretch_bytes >= STRETCH_BYTES_MAX:
                     break
         except Unavailable:
-            self._lines = islice(read_lines(self._reader, self._segments), self._taken, None)
+            self._lines = islice(self._read(), self._taken, None)
             raise
         self._taken += len(stretch)
         return self._prepare(stretch) if stretch else None
+
+    def _read(self) -> Iterator[NumberedLine]:
+        probe = self._probe
+        if probe is None:
+            return read_lines(self._reader, self._segments)
+        return read_lines_between(self._reader, self._segments, probe.first, probe.stop)
 
 
 async def read_ahead(

@@ -1,7 +1,8 @@
 """One attempt at a shard, from its claim to its report.
 
     claim ─► load checkpoints ─► admit lines ─► flush ─► result objects ─► report: done
-      │                            │  ├─ the time limit came ────► flush ─► report: partial
+      │                            │  ├─ the time limit came, or ► flush ─► report: partial
+      │                            │  │  the probe is worked
       │ stale                      │  ├─ SIGTERM, or run closing ─► flush ─► report: stopped
       ▼                            │  └─ engine dead, port lost ──► flush ─► the exception: the invocation has failed,
     superseded ◄──── lease lost ───┘                                         and the shard is tried elsewhere
@@ -217,6 +218,7 @@ class ShardRun:
             counts=self._checkpoints.counts, usage=self._checkpoints.usage,
             resumed_lines=self._resumed, seconds=round(self._seconds(), 3),
             instance_seconds=self._instance_seconds(),
+            probed=order.probe is not None and self._lines.is_through,
             work=replace(
                 self._meter.read(
                     asyncio.get_running_loop().time(), self._lines.worked,

@@ -83,6 +83,9 @@ class ShardLines:
         self.first_admitted_at: float | None = None
         self.last_admitted_at: float | None = None
         self._worked: list[Usage] = []
+        self._all_admitted = False
+        self.is_through = False
+        """Whether every line that was to be worked has its result."""
 
     @property
     def worked(self) -> Usage:
@@ -100,7 +103,8 @@ class ShardLines:
             self._suspects.load()
 
     async def run(self, seconds: float) -> None:
-        """Every line that no checkpoint holds; none is admitted after `seconds`. One exception ends all."""
+        """Every line that no checkpoint holds, of the order's probe if it has one; none is admitted after `seconds`.
+        One exception ends all."""
         try:
             async with asyncio.TaskGroup() as lines:
                 admission = lines.create_task(self._admit_all(lines))
@@ -109,13 +113,16 @@ class ShardLines:
             raise group.exceptions[0] from None
         finally:
             closing.cancel()
+        self.is_through = self._all_admitted
 
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _admit_all(self, lines: asyncio.TaskGroup) -> None:
         """Those under suspicion come last, the most suspicious at the very end."""
         held: dict[Care, list[NumberedLine]] = {Care.FEW: [], Care.ALONE: []}
-        source = LineSource(self._reader, self._order.segments, self._prepare)
+        source = LineSource(
+            self._reader, self._order.segments, self._prepare, probe=self._order.probe
+        )
         async with aclosing(read_ahead(source, self._call)) as stretches:
             async for stretch in stretches:
                 for line in stretch:
@@ -129,6 +136,7 @@ class ShardLines:
         for care, suspects in held.items():
             for line in suspects:
                 await self._admit(lines, *line, care)
+        self._all_admitted = True
 
     def _prepare(self, stretch: Sequence[NumberedLine]) -> Sequence[NumberedLine]:
         """What of a stretch is to be done, and in which order; on the thread that has read it."""

@@ -19,7 +19,7 @@ from offpeak.wire.checkpoints import decode_records, encode_record
 from offpeak.wire.invocation import decode_order
 from offpeak.wire.request_lines import read_line
 from offpeak.wire.results import render_error, render_response
-from offpeak.wire.segments import read_lines
+from offpeak.wire.segments import read_lines_between
 
 LEASE_SECONDS = 180
 
@@ -65,7 +65,10 @@ class SmallWorker:
             return _report(order, Outcome.SUPERSEDED, {})
         finished = self._resumed(order)
         sequence = 0
-        for number, raw in read_lines(self._ports["reader"], order.segments):
+        total = sum(segment.lines for segment in order.segments)
+        first, stop = (order.probe.first, order.probe.stop) if order.probe else (0, total)
+        reader = self._ports["reader"]
+        for number, raw in read_lines_between(reader, order.segments, first, stop):
             if number in finished:
                 continue
             finished[number] = self._generate(order.batch_id, number, raw)
@@ -79,10 +82,18 @@ class SmallWorker:
             run = self._ports["runs"].get(order.batch_id, order.run)
             if run.status is RunStatus.CLOSING or self._told_to_stop():
                 return _report(order, Outcome.STOPPED, finished)
+        if len(finished) < total:
+            self._checkpoint(order, finished)
+            return _report(order, Outcome.PARTIAL, finished, probed=True)
         prefix = f"{order.work_prefix}{order.attempt:04}/"
         output = self._put(prefix + "output.jsonl", finished, "output")
         errors = self._put(prefix + "errors.jsonl", finished, "error")
         return _report(order, Outcome.DONE, finished, output, errors)
+
+    def _checkpoint(self, order: ShardOrder, finished: Mapping[int, FinishedLine]) -> None:
+        """All of it once more: of a line that is in several checkpoints the first counts."""
+        key = f"{order.work_prefix}checkpoints/{order.attempt:04}-9999.jsonl"
+        self._ports["writer"].put(key, b"".join(map(encode_record, finished.values())))
 
     def _resumed(self, order: ShardOrder) -> dict[int, FinishedLine]:
         finished: dict[int, FinishedLine] = {}
@@ -142,11 +153,11 @@ def _counts(finished: Mapping[int, FinishedLine]) -> Counts:
 
 def _report(
     order: ShardOrder, outcome: Outcome, finished: Mapping[int, FinishedLine],
-    output: ResultObject | None = None, errors: ResultObject | None = None,
+    output: ResultObject | None = None, errors: ResultObject | None = None, *, probed: bool = False,
 ) -> ShardReport:  # fmt: skip
     return ShardReport(
         batch_id=order.batch_id, account_id=order.account_id, run=order.run, number=order.number,
         attempt=order.attempt, outcome=outcome, counts=_counts(finished),
         usage=paid_usage(finished.values()), output=output,
-        errors=errors,
+        errors=errors, probed=probed,
     )  # fmt: skip

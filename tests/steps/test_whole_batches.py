@@ -137,9 +137,8 @@ def test_results_of_any_size_are_put_together_in_chunks(models: int, level: str)
     assert len(chunks) > 3
 
 
-def test_a_shard_that_kills_its_worker_each_time_ends_with_engine_errors_and_keeps_the_rest() -> (
-    None
-):
+def test_a_line_that_kills_its_worker_each_time_alone_ends_with_an_engine_error() -> None:
+    """The worker of these tests names no suspects: it is found by bisection."""
     world = Simulation(3, CALM)
     lines = [request(f"c{n}", prompt="poison" if n == 6 else "hi") for n in range(12)]
     world.submit("batch_a", lines, window_seconds=86_400)
@@ -150,9 +149,8 @@ def test_a_shard_that_kills_its_worker_each_time_ends_with_engine_errors_and_kee
     poisoned = [
         r["custom_id"] for r in found if r["error"] and r["error"]["code"] == "engine_error"
     ]
-    assert "c6" in poisoned
-    assert set(poisoned) <= {"c4", "c5", "c6", "c7"}  # its shard
-    assert world.worker.generated["batch_a", 7] == 3  # attempts_max
+    assert poisoned == ["c6"]
+    assert world.worker.generated["batch_a", 7] == 3 + 2  # attempts_max, and twice alone
 
 
 def test_a_batch_that_runs_out_of_its_window_keeps_what_was_done() -> None:

@@ -73,6 +73,10 @@ class Ward(Memory):
     def shard(self, number: int = 0) -> Shard:
         return self.shards.get(BATCH, 0, number)
 
+    def shard_is_open(self, number: int = 0) -> bool:
+        """Before its first dispatch, too."""
+        return self.run.cursor <= number or self.shard(number).is_open
+
     def release(self, token: str = TOKEN) -> None:
         self.call(release_runs, ACCOUNT, BATCH, token)
 
