@@ -18,8 +18,8 @@ from random import Random
 from offpeak.core.model import Model
 from offpeak.core.queued_run import QueuedRun
 from offpeak.core.run import Run, RunStatus, Tier
+from offpeak.planner.at_risk import Pace, outlooks
 from offpeak.planner.choose_runs import choose_runs
-from offpeak.planner.latest_start import is_late
 
 LAG_SECONDS = 1
 GRAIN_SECONDS = 10
@@ -165,12 +165,19 @@ class SimulatedPool:
 
     def _sweep(self, now: float) -> None:
         self._swept_at = now
-        for run in self.queue.runs.values():
-            if run.left and run.queued.tier is not Tier.EXPRESS:
-                late = is_late(run.queued, now, shards_at_once=self.model.ordinary_in_flight_max)
-                tier = replace(run.run, late=late).tier
-                if tier is not run.queued.tier:
-                    self.queue.changed(run, replace(run.queued, tier=tier))
+        left = {
+            run.queued.id: run
+            for run in self.queue.runs.values()
+            if run.left and run.queued.tier is not Tier.EXPRESS
+        }
+        for outlook in outlooks(
+            [run.queued for run in left.values()], now=now, pace=Pace(), in_flight=self._large,
+            shards_at_once=self.model.ordinary_in_flight_max,
+        ):  # fmt: skip
+            run = left[outlook.run.id]
+            tier = replace(run.run, late=outlook.late).tier
+            if tier is not run.queued.tier:
+                self.queue.changed(run, replace(run.queued, tier=tier))
 
     def _dispatch(self, now: float) -> None:
         while True:

@@ -277,11 +277,12 @@ ACCESS: Mapping[str, Access] = {
     ),
     "sweep": Access(
         reads=("batches", "runs", "shards"),
-        writes=("runs", "shards"),
+        writes=("batches", "runs", "shards"),  # of batches, the mark of those at risk
         asks_dispatch=True,
         starts_batches=True,
         answers_batches=True,
         redrives_batches=True,
+        announces=True,
     ),
     "fetch_signals": Access(
         reads_objects=("signals/",),

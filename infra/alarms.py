@@ -18,14 +18,14 @@ from infra.access import ACCESS
 from infra.rights import Resources
 from infra.stage import Stage
 from offpeak.core.pool import PLAN_SECONDS_MAX
-from offpeak.core.ports.metrics import PLAN_AGE_SECONDS
+from offpeak.core.ports.metrics import AT_RISK_BATCHES, PLAN_AGE_SECONDS
 
 NAMESPACE = "Offpeak"
+# Functions that a clock calls: what others do waits for them, and what got lost is found by them.
 EVERY_MINUTE = (
-    "sweep",
-    "measure_pools",
-    "plan_capacity",
-)  # functions that a clock calls; what others do waits for them
+    "sweep", "measure_pools", "plan_capacity", "sweep_requests", "requeue_deliveries", "show_drops",
+)  # fmt: skip
+EVERY_FIVE_MINUTES = ("expire_files",)
 FAILED_SHARDS_MAX = 3
 SERVER_ERRORS_MAX = 5
 THROTTLES_MAX = 10
@@ -46,6 +46,10 @@ KINDS: Mapping[str, Kind] = {
         means="The most urgent shard that waits in this pool has less time left than slack_seconds_min.",
         first="See whether the pool has instances, and why it got no more of them.",
     ),
+    "batches-at-risk": Kind(
+        means="Batches with work in this pool are expected to miss their deadlines.",
+        first="See whether the pool has all instances that it may have; raise instances_max if it has.",
+    ),
     "shards-failed": Kind(
         means="Attempts at shards of this pool fail, again and again.",
         first="Read the endpoint's log for the engine's error.",
@@ -60,7 +64,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "dead-letters": Kind(
         means="A record was given up after five receives and lies in the dead-letter queue.",
-        first="Read the error in the log of the function that reads the queue; then redrive the queue.",
+        first="Read the error in the log of the function that reads the queue; then run offpeak redrive.",
     ),
     "api-errors": Kind(
         means="The API answers with 5xx.",
@@ -75,12 +79,16 @@ KINDS: Mapping[str, Kind] = {
         first="See which function takes it, ours or another's, and ask for a higher quota.",
     ),
     "clock-stopped": Kind(
-        means="A function that must run every minute has not run for five.",
+        means="A function that a clock calls has not run for three of its times.",
         first="See whether its EventBridge rule is enabled.",
     ),
     "plan-stale": Kind(
         means="A model's plan was not renewed for 15 minutes: its pools go by their work alone, at home, at any hour.",
         first="Read the log of the function plan_capacity for the last exception.",
+    ),
+    "door-down": Kind(
+        means="No task of the door has run for five minutes: files can't be sent to domain_name.",
+        first="Read the service's events: which task could not start, and why.",
     ),
     "gpu-hours": Kind(
         means="This pool has used more instance hours in a day than gpu_hours_per_day_max.",
@@ -114,6 +122,8 @@ class Alarms(Construct):
             self._watch_dead_letters(name)
         for pool in resources.pools:
             self._watch_pool(pool)
+        if self._stage.door:
+            self._watch_door()
 
     def _watch_pool(self, pool: str) -> None:
         stage = self._stage
@@ -126,6 +136,10 @@ class Alarms(Construct):
             "shards-failed", _metric(NAMESPACE, "FailedShards", dimensions, "Maximum", _QUARTER),
             subject=pool, at_least=FAILED_SHARDS_MAX,
         )  # fmt: skip
+        self._add(
+            "batches-at-risk", _metric(NAMESPACE, AT_RISK_BATCHES, dimensions, "Maximum", _MINUTE),
+            subject=pool, at_least=1, periods=5,
+        )  # fmt: skip
         if stage.gpu_hours_per_day_max is not None:
             self._add(
                 "gpu-hours", instance_hours(stage.named(pool), _DAY), subject=pool,
@@ -136,6 +150,13 @@ class Alarms(Construct):
         """Silence is as bad: whoever tells of the plan's age is who makes it."""
         age = _metric(NAMESPACE, PLAN_AGE_SECONDS, {"Stage": self._stage.name}, "Maximum")
         self._add("plan-stale", age, at_least=PLAN_SECONDS_MAX, periods=3, silence_is_trouble=True)
+
+    def _watch_door(self) -> None:
+        """Every task tells of its CPU once a minute. The load balancer's metrics go by a name that AWS gives it."""
+        name = self._stage.named("door")
+        dimensions = {"ClusterName": name, "ServiceName": name}
+        tasks = _metric("AWS/ECS", "CPUUtilization", dimensions, "SampleCount")
+        self._add("door-down", tasks, below=1, silence_is_trouble=True)
 
     def _watch_batches(self) -> None:
         machine = {"StateMachineArn": self._resources.state_machine_arn}
@@ -167,6 +188,11 @@ class Alarms(Construct):
             self._add(
                 "clock-stopped", self._of_function(folder, "Invocations"), subject=_dashed(folder),
                 below=1, silence_is_trouble=True,
+            )  # fmt: skip
+        for folder in EVERY_FIVE_MINUTES:
+            self._add(
+                "clock-stopped", self._of_function(folder, "Invocations"), subject=_dashed(folder),
+                below=1, periods=3, silence_is_trouble=True,
             )  # fmt: skip
 
     def _watch_dead_letters(self, queue: str) -> None:

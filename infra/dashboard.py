@@ -48,7 +48,11 @@ class Dashboard(Construct):
                     _graph("Shards that wait or hold an instance", _pools("WaitingShards", in_stage, "Maximum")),
                     _graph("Least slack, s", _pools("LeastSlackSeconds", in_stage, "Minimum")),
                     _graph("Oldest wait, s", _pools("OldestWaitSeconds", in_stage, "Maximum")),
-                    _graph("Failed attempts at shards", _pools("FailedShards", in_stage, "Maximum")),
+                    _graph(
+                        "Failed attempts at shards, batches at risk",
+                        _pools("FailedShards", in_stage, "Maximum"),
+                        _pools("AtRiskBatches", in_stage, "Maximum"),
+                    ),
                 ),
                 _row(
                     _graph(

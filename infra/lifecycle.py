@@ -94,6 +94,7 @@ class Queues(Construct):
         super().__init__(scope, id)
         self._key = key
         self.dead: list[str] = []
+        self.dead_of: dict[sqs.IQueue, sqs.Queue] = {}
         # Twice the function's time, not the usual six times: while a record is in flight its pool's group stands still.
         self.dispatch = self._queue(
             stage,
@@ -160,11 +161,13 @@ class Queues(Construct):
         )
         for each in (queue, dead):
             encrypt_queue(each, self._key)
+        self.dead_of[queue] = dead
         return queue
 
 
 class Notices(Construct):
-    """The topics that every endpoint publishes to when an invocation ends, on their way to one queue."""
+    """The topics that every endpoint publishes to when an invocation ends, on their way to one queue; `dead` takes what
+    could not be put into it."""
 
     def __init__(
         self,
@@ -173,19 +176,24 @@ class Notices(Construct):
         *,
         stage: Stage,
         queue: sqs.IQueue,
+        dead: sqs.IQueue,
         key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._key = key
-        self.success = self._topic(stage, "Success", "shard-success", queue)
-        self.failure = self._topic(stage, "Failure", "shard-failure", queue)
+        self.success = self._topic(stage, "Success", "shard-success", queue, dead)
+        self.failure = self._topic(stage, "Failure", "shard-failure", queue, dead)
 
-    def _topic(self, stage: Stage, id: str, name: str, queue: sqs.IQueue) -> sns.Topic:
+    def _topic(
+        self, stage: Stage, id: str, name: str, queue: sqs.IQueue, dead: sqs.IQueue
+    ) -> sns.Topic:
         topic = sns.Topic(
             self, id, topic_name=stage.named(name), enforce_ssl=None if stage.emulated else True
         )
         encrypt_topic(topic, self._key)
-        topic.add_subscription(subscriptions.SqsSubscription(queue, raw_message_delivery=True))
+        topic.add_subscription(
+            subscriptions.SqsSubscription(queue, raw_message_delivery=True, dead_letter_queue=dead)
+        )
         return topic
 
 
@@ -240,7 +248,7 @@ class Lifecycle(Construct):
         self._every(resources.stage, "sweep_requests", SWEEP_MINUTES)
         self._listen("queue_deliveries", queues.batch_ended)
         self._listen("deliver_callbacks", queues.callbacks)
-        self._hear_of_endings(resources, queues.batch_ended)
+        self._hear_of_endings(resources, queues.batch_ended, queues.dead_of[queues.batch_ended])
         self._every(resources.stage, "requeue_deliveries", SWEEP_MINUTES)
         self._every(resources.stage, "expire_files", EXPIRY_MINUTES)
         self._every(resources.stage, "measure_pools", MEASURE_MINUTES)
@@ -285,7 +293,7 @@ class Lifecycle(Construct):
             sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True)
         )
 
-    def _hear_of_endings(self, resources: Resources, queue: sqs.IQueue) -> None:
+    def _hear_of_endings(self, resources: Resources, queue: sqs.IQueue, dead: sqs.IQueue) -> None:
         """By a queue, not by a call: an announcement that can't be taken now is kept, and seen when it can't at all."""
         events.Rule(
             self,
@@ -293,7 +301,7 @@ class Lifecycle(Construct):
             rule_name=resources.stage.named("batch-ended"),
             event_bus=resources.event_bus,
             event_pattern=events.EventPattern(source=["offpeak"], detail_type=list(EVENT_TYPES)),
-            targets=[targets.SqsQueue(queue)],
+            targets=[targets.SqsQueue(queue, dead_letter_queue=dead)],
         )
 
     def _every(self, stage: Stage, folder: str, minutes: int) -> None:
@@ -305,7 +313,7 @@ class Lifecycle(Construct):
             targets=[
                 targets.LambdaFunction(
                     self.functions[folder].resource,
-                    retry_attempts=0,  # the next time is the retry
+                    retry_attempts=0,  # the next time is the retry, and its dead letter: a tick says nothing
                     max_event_age=Duration.minutes(minutes),
                 )
             ],

@@ -66,7 +66,12 @@ class LifecycleStack(Stack):
         queues = Queues(self, "Queues", stage=stage, key=storage.key)
         self.dead_letter_queues = [*queues.dead, storage.drops.dead]
         self.notices = Notices(
-            self, "Notices", stage=stage, queue=queues.shard_ended, key=storage.key
+            self,
+            "Notices",
+            stage=stage,
+            queue=queues.shard_ended,
+            dead=queues.dead_of[queues.shard_ended],
+            key=storage.key,
         )
         further = sorted({region for model in models for region in model.regions})
         admit_topics(queues.shard_ended, stage, () if stage.emulated else tuple(further))

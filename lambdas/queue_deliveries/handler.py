@@ -1,4 +1,5 @@
-"""Records of the queue of ended batches, as EventBridge announces them. One that fails is delivered again."""
+"""Records of the queue of ended batches, and of those at risk, as EventBridge announces them. One that fails is
+delivered again."""
 
 from __future__ import annotations
 
@@ -20,16 +21,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     failed: list[str] = []
     for record in event["Records"]:
         try:
-            queue(json.loads(record["body"])["detail"])
+            queue(json.loads(record["body"]))
         except Exception:
             logger.exception("not queued", extra={"record": record["messageId"]})
             failed.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": record} for record in failed]}
 
 
-def queue(detail: dict[str, Any]) -> None:
+def queue(announcement: dict[str, Any]) -> None:
+    detail = announcement["detail"]
     queued = queue_deliveries(
-        detail["account_id"], detail["batch_id"], clock=aws.clock, batches=aws.batches,
-        webhooks=aws.webhooks, changes=aws.changes, callbacks=aws.callbacks,
+        detail["account_id"], detail["batch_id"], announcement.get("detail-type"),
+        clock=aws.clock, batches=aws.batches, webhooks=aws.webhooks, changes=aws.changes,
+        callbacks=aws.callbacks,
     )  # fmt: skip
     logger.info("queued", extra={"batch_id": detail["batch_id"], "deliveries": queued})

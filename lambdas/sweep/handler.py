@@ -20,6 +20,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
     swept = sweep(
         clock=aws.clock, catalogue=aws.catalogue, batches=aws.batches, runs=aws.runs,
         shards=aws.shards, changes=aws.changes, workflows=aws.workflows,
-        dispatches=aws.dispatches,
+        dispatches=aws.dispatches, announcements=aws.announcements, work_metrics=aws.work_metrics,
     )  # fmt: skip
     logger.info("swept", extra=asdict(swept))

@@ -1,5 +1,5 @@
-"""What workers took of their engines, and how old signals are, as CloudWatch metrics in the embedded metric format: a
-line in a function's log, which CloudWatch takes apart by itself. So a shard's ten metrics cost no call.
+"""What workers took of their engines, how old signals are and what is at risk, as CloudWatch metrics in the embedded
+metric format: a line in a function's log, which CloudWatch takes apart by itself. A shard's ten metrics cost no call.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -13,6 +13,7 @@ from typing import TextIO
 
 from offpeak.core.invocation import ShardWork
 from offpeak.core.ports.metrics import (
+    AT_RISK_BATCHES,
     NAMESPACE,
     POOL_DIMENSION,
     REGION_DIMENSION,
@@ -33,6 +34,9 @@ class LoggedMetrics:
 
     def publish_estimates(self, pool: str, measured_at: int, errors: Mapping[str, float]) -> None:
         self._publish({POOL_DIMENSION: pool}, measured_at, errors)
+
+    def publish_at_risk(self, pool: str, measured_at: int, batches: int) -> None:
+        self._publish({POOL_DIMENSION: pool}, measured_at, {AT_RISK_BATCHES: batches})
 
     def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:
         self._publish({REGION_DIMENSION: region}, measured_at, values)
@@ -59,4 +63,4 @@ def _unit(name: str) -> str:
         return "Seconds"
     if name.startswith("EstimateError"):
         return "Percent"
-    return "Count" if name.endswith("Tokens") else "None"
+    return "Count" if name.endswith(("Tokens", "Batches")) else "None"

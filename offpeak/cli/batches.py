@@ -147,9 +147,14 @@ def list_batches(
         return
     show_rows(
         ("batch", "status", "lines", "model", "created"),
-        ((b["id"], b["status"], counts_text(b), b.get("model") or "", time_text(b["created_at"]))
+        ((b["id"], _status_text(b), counts_text(b), b.get("model") or "", time_text(b["created_at"]))
          for b in batches),
     )  # fmt: skip
+
+
+def _status_text(batch: Mapping[str, Any]) -> str:
+    status: str = batch["status"]
+    return f"{status}, at risk" if batch.get("at_risk_at") else status
 
 
 def _batch_body(

@@ -96,12 +96,18 @@ def _batch_fields(batch: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("planned", time_text((batch.get("estimated_completion") or {}).get("planned_start"))),
         ("done", _completion_text(batch.get("estimated_completion"))),
         ("expires", "" if batch.get("completed_at") else time_text(batch.get("expires_at"))),
+        ("at risk", _risk_text(batch)),
         ("since", time_text(ended_at)),
         ("input", batch["input_file_id"]),
         ("output", batch.get("output_file_id") or ""),
         ("errors", batch.get("error_file_id") or ""),
         ("metadata", _metadata_text(batch.get("metadata"))),
     ]
+
+
+def _risk_text(batch: Mapping[str, Any]) -> str:
+    since = time_text(batch.get("at_risk_at"))
+    return since and f"expected to miss its deadline, since {since}"
 
 
 def counts_text(batch: Mapping[str, Any]) -> str:

@@ -58,7 +58,8 @@ class Batch:
     `earlier_tokens` are those that RunShards waited on before it was retried. `input_etag` pins an input that its owner
     may replace; `drop` is where a batch came from that nobody created by a call. `enqueued_tokens` are its input's by
     model, estimated: roughly while it is validated, line by line once planned. The account's billing mode when the
-    batch was planned holds to its end; `held_microdollars` is what is set aside for it until then."""
+    batch was planned holds to its end; `held_microdollars` is what is set aside for it until then. `at_risk_at`: since
+    when it is expected to miss `expires_at`; None while it isn't, and once its runs have ended."""
 
     id: str
     account_id: str
@@ -96,6 +97,7 @@ class Batch:
     expired_at: int | None = None
     cancelling_at: int | None = None
     cancelled_at: int | None = None
+    at_risk_at: int | None = None
     task_token: str | None = None
     earlier_tokens: tuple[str, ...] = ()
     version: int = 0
@@ -141,10 +143,20 @@ class Batch:
         moved = (
             self if self.status is BatchStatus.CANCELLING else self._moved(BatchStatus.FINALIZING)
         )
-        return replace(moved, finalizing_at=self.finalizing_at or now)
+        return replace(moved, finalizing_at=self.finalizing_at or now, at_risk_at=None)
 
     def cancelling(self, now: int) -> Batch:
-        return replace(self._moved(BatchStatus.CANCELLING), cancelling_at=now)
+        return replace(self._moved(BatchStatus.CANCELLING), cancelling_at=now, at_risk_at=None)
+
+    def at_risk(self, now: int) -> Batch:
+        """It is expected to miss its deadline. Raises StateConflict unless its runs are at work."""
+        if self.status is not BatchStatus.IN_PROGRESS:
+            raise StateConflict(f"Batch {self.id} is {self.status}.", code="batch_" + self.status)
+        return replace(self, at_risk_at=self.at_risk_at or now)
+
+    def recovered(self) -> Batch:
+        """It is expected to end in its window after all."""
+        return replace(self, at_risk_at=None)
 
     def ended(
         self, status: BatchStatus, *, counts: Counts, usage: Usage | None, output_file_id: str | None,
@@ -154,7 +166,7 @@ class Batch:
         """To `completed`, `expired` or `cancelled`, with what was produced."""
         return replace(
             self._moved(status), counts=counts, usage=usage, output_file_id=output_file_id,
-            error_file_id=error_file_id, task_token=None, earlier_tokens=(),
+            error_file_id=error_file_id, task_token=None, earlier_tokens=(), at_risk_at=None,
             cost_microdollars=cost_microdollars, held_microdollars=0, footprint=footprint,
             completed_at=now if status is BatchStatus.COMPLETED else None,
             expired_at=now if status is BatchStatus.EXPIRED else None,

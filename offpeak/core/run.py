@@ -8,7 +8,7 @@ The manifest in S3 holds one shard a line; the cursor is the next shard's number
 How urgent a run is among its account's is its *tier*, and within it the earliest deadline comes first:
 
     express   one shard of a few lines. It has slots of its own, and otherwise comes after `late`
-    late      must be dispatched now to end in its window (planner/latest_start.py); the sweep says so
+    late      must be dispatched now to end in its window (planner/at_risk.py); the sweep says so
     short     a few shards: it holds the pool up for a moment, and somebody waits for it
     long      the rest
     offpeak   waits for the hours that the plan gives its pools (core/pool.py), until it is `late`

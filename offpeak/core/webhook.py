@@ -17,7 +17,10 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with is none
 GRACE_SECONDS = 86_400
 ENDPOINTS_MAX = 20
 """Of one account."""
-EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled")
+BATCH_AT_RISK = "batch.at_risk"
+EVENT_TYPES = (
+    "batch.completed", "batch.failed", "batch.expired", "batch.cancelled", BATCH_AT_RISK,
+)  # fmt: skip
 GONE = "gone"
 """Why an endpoint is disabled whose receiver answered 410."""
 

@@ -120,6 +120,7 @@ class MemoryWorkMetrics:
         self.published: list[tuple[str, int, ShardWork]] = []
         self.signals: list[tuple[str, Mapping[str, float]]] = []
         self.estimates: list[tuple[str, Mapping[str, float]]] = []
+        self.at_risk: list[tuple[str, int, int]] = []
 
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         self.published.append((pool, measured_at, work))
@@ -129,6 +130,9 @@ class MemoryWorkMetrics:
 
     def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - the clock stands still
         self.signals.append((region, values))
+
+    def publish_at_risk(self, pool: str, measured_at: int, batches: int) -> None:
+        self.at_risk.append((pool, measured_at, batches))
 
 
 class MemoryMetrics:

@@ -10,12 +10,14 @@ What may be lost, and what finds it:
     an invocation, a worker, a notice   a dispatched or claimed shard past `due_at`
     a request for dispatch              a pool with work and a free slot; it is asked for every minute
     the latest start of a run           a queued run whose rest fills what is left of its window
+    a deadline that will be missed      a batch whose runs are expected to end after `expires_at`
     an answer to RunShards              a batch whose runs have all ended
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +27,24 @@ from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import OffpeakError
 from offpeak.core.gathering import is_gathering
-from offpeak.core.ports import Batches, Changes, Clock, Dispatches, Runs, Shards, Workflows
+from offpeak.core.ports import (
+    Announcements,
+    Batches,
+    Changes,
+    Clock,
+    Dispatches,
+    Runs,
+    Shards,
+    Workflows,
+    WorkMetrics,
+)
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard, ShardStatus
 from offpeak.planner.byte_ranges import workflow_input
 from offpeak.planner.next_try import after_lost_attempt
 from offpeak.steps.check_ending import check_ending
 from offpeak.steps.close_runs import close_runs, reason_to_close
+from offpeak.steps.mark_at_risk import at_risk, mark_at_risk, wants_mark
 from offpeak.steps.mark_late_runs import mark_late_runs
 from offpeak.steps.move_shard import move_shard
 
@@ -52,7 +65,8 @@ _AT_WORK = (ShardStatus.DISPATCHED, ShardStatus.CLAIMED)
 @dataclass(slots=True)
 class Swept:
     """What one sweep did: batches looked at, executions started and redriven, runs that were closing, endings answered
-    (again), shards taken back, runs marked late or no longer, pools asked for, failures."""
+    (again), shards taken back, runs marked late or no longer, batches marked at risk or no longer, pools asked for,
+    failures."""
 
     batches: int = 0
     started: int = 0
@@ -61,6 +75,7 @@ class Swept:
     ended: int = 0
     lost_shards: int = 0
     marked: int = 0
+    at_risk: int = 0
     asked: int = 0
     errors: int = 0
 
@@ -68,16 +83,23 @@ class Swept:
 def sweep(
     *, clock: Clock, catalogue: Catalogue, batches: Batches, runs: Runs, shards: Shards,
     changes: Changes, workflows: Workflows, dispatches: Dispatches,
+    announcements: Announcements | None = None, work_metrics: WorkMetrics | None = None,
 ) -> Swept:  # fmt: skip
     """One look at every pool and at the open batches. What fails for one is left to the next sweep."""
-    sweeper = _Sweeper(clock, catalogue, batches, runs, shards, changes, workflows, dispatches)
+    sweeper = _Sweeper(
+        clock, catalogue, batches, runs, shards, changes, workflows, dispatches, announcements
+    )
     for model in catalogue.models:
         with sweeper.guarded(f"pool {model.pool}"):
             sweeper.sweep_pool(model)
     due: list[Batch] = []
     others: list[Batch] = []
     for batch in batches.open():
+        sweeper.count(batch)
         (due if sweeper.is_due(batch) else others).append(batch)
+    if work_metrics is not None:
+        for pool, at_risk_batches in sweeper.at_risk.items():
+            work_metrics.publish_at_risk(pool, sweeper.now, at_risk_batches)
     for batch in chain(due, _turn(others, sweeper.now)):
         with sweeper.guarded(f"batch {batch.id}"):
             sweeper.sweep_batch(batch)
@@ -98,6 +120,7 @@ class _Sweeper:
     def __init__(
         self, clock: Clock, catalogue: Catalogue, batches: Batches, runs: Runs, shards: Shards,
         changes: Changes, workflows: Workflows, dispatches: Dispatches,
+        announcements: Announcements | None,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._catalogue = catalogue
@@ -107,6 +130,9 @@ class _Sweeper:
         self._changes = changes
         self._workflows = workflows
         self._dispatches = dispatches
+        self._announcements = announcements
+        self._finishes_at: dict[str, dict[str, float]] = {}
+        self.at_risk: Counter[str] = Counter()
         self.now = int(clock.now())
         self.swept = Swept()
 
@@ -127,17 +153,31 @@ class _Sweeper:
             with self.guarded(f"shard {shard.id}"):
                 self._take_back(shard, model)
         waiting = self._runs.queued(model.pool)
-        self.swept.marked += mark_late_runs(
-            model, waiting, clock=self._clock, runs=self._runs, changes=self._changes
+        marked = mark_late_runs(
+            model, waiting, open_shards, clock=self._clock, runs=self._runs, changes=self._changes
         )
+        self.swept.marked += marked.marks
+        self._finishes_at[model.pool] = marked.finishes_at
         full = sum(shard.status in _AT_WORK for shard in open_shards) >= model.in_flight_max
         if due or (not full and (waiting or self._runs.queued(model.pool, express=True, each=1))):
             self._dispatches.ask(model.pool)
             self.swept.asked += 1
 
+    def finishes_at(self, batch: Batch) -> float | None:
+        """When it is expected to end; None where nothing of it waits for a pool or is worked by one."""
+        found = (ends.get(batch.id) for ends in self._finishes_at.values())
+        return max((at for at in found if at is not None), default=None)
+
+    def count(self, batch: Batch) -> None:
+        """Whether it is at risk, for every pool that has work of it."""
+        if at_risk(batch, self.finishes_at(batch), self.now):
+            self.at_risk.update(p for p, ends in self._finishes_at.items() if batch.id in ends)
+
     def is_due(self, batch: Batch) -> bool:
         """Whether it is time for something that its row shows: what is left is to look whether its runs have ended."""
         if self._lacks_start(batch) or self._waits_long(batch):
+            return True
+        if wants_mark(batch, self.finishes_at(batch), self.now):
             return True
         runs = batch.in_progress_at is not None and batch.finalizing_at is None
         return runs and reason_to_close(batch, self.now) is not None
@@ -151,6 +191,10 @@ class _Sweeper:
             self._redrive(batch)
         if batch.in_progress_at is None or batch.finalizing_at is not None:
             return  # its execution is at it
+        self.swept.at_risk += mark_at_risk(
+            batch, self.finishes_at(batch), clock=self._clock, changes=self._changes,
+            announcements=self._announcements,
+        )  # fmt: skip
         reason = reason_to_close(batch, self.now)
         if reason is not None:
             closing = close_runs(

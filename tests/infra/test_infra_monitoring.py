@@ -97,7 +97,48 @@ def test_every_function_and_every_pool_is_watched(prod: Synthesised, catalogue: 
     for folder in ACCESS:
         assert f"function-errors-{folder.replace('_', '-')}" in alarms
     for model in catalogue.models:
-        assert {f"shards-late-{model.pool}", f"shards-failed-{model.pool}"} <= alarms
+        of_pool = ("shards-late", "shards-failed", "batches-at-risk")
+        assert {f"{kind}-{model.pool}" for kind in of_pool} <= alarms
+
+
+def test_a_door_without_a_task_is_seen_where_there_is_a_door(
+    prod: Synthesised, bundles: Bundles, catalogue: Catalogue
+) -> None:
+    with_door = synthesise(
+        replace(RICH, door=True, domain_name="x.example.com"), bundles, catalogue
+    )
+    alarm = _alarms(with_door)["door-down"]
+    assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("SampleCount", "breaching")
+    cluster = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+    [service] = with_door.templates["door"].find_resources("AWS::ECS::Service").values()
+    assert service["Properties"]["ServiceName"] == cluster["ServiceName"]
+    assert ("door-down" in _alarms(prod)) is prod.stage.door
+
+
+def test_what_is_sent_by_an_event_or_a_topic_is_not_lost_when_it_can_not_be_delivered(
+    prod: Synthesised,
+) -> None:
+    """Into the dead-letter queue of the queue that it was for, so that `offpeak redrive` brings it there. A clock's tick
+    is no loss: the next one does what it would have done."""
+    template = prod.templates["lifecycle"]
+    queues = template.find_resources("AWS::SQS::Queue")
+    dead = {
+        queue_id: queue["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for queue_id, queue in queues.items()
+        if "RedrivePolicy" in queue["Properties"]
+    }
+    assert set(queues) == {*dead, *dead.values()}
+    sent = []
+    for rule in template.find_resources("AWS::Events::Rule").values():
+        for target in rule["Properties"]["Targets"]:
+            if "ScheduleExpression" not in rule["Properties"]:
+                sent.append((target["Arn"], target["DeadLetterConfig"]["Arn"]))
+    for each in template.find_resources("AWS::SNS::Subscription").values():
+        policy = each["Properties"]["RedrivePolicy"]
+        sent.append((each["Properties"]["Endpoint"], policy["deadLetterTargetArn"]))
+    assert len(sent) >= 3
+    for queue, letters in sent:
+        assert letters["Fn::GetAtt"][0] == dead[queue["Fn::GetAtt"][0]]
 
 
 def test_executions_that_end_otherwise_than_well_are_seen(prod: Synthesised) -> None:
@@ -112,7 +153,8 @@ def test_executions_that_end_otherwise_than_well_are_seen(prod: Synthesised) -> 
 def test_a_clock_that_stops_is_trouble_and_so_is_its_silence(prod: Synthesised) -> None:
     alarm = _alarms(prod)["clock-stopped-sweep"]
     assert alarm["TreatMissingData"] == "breaching"
-    others = {n: a for n, a in _alarms(prod).items() if not n.startswith("clock-stopped")}
+    silent = ("clock-stopped", "door-down")
+    others = {n: a for n, a in _alarms(prod).items() if not n.startswith(silent)}
     assert {a["TreatMissingData"] for a in others.values()} == {"notBreaching"}
 
 

@@ -74,6 +74,8 @@ class History:
         if "/checkpoints/" in key:
             batch_id = key.removeprefix("work/").partition("/")[0]
             for line in decode_records([body]):
+                if b'"engine_error"' in line.result:
+                    continue  # the worker's own word that it is to blame
                 self.checkpointed[batch_id].setdefault(line.number, self._clock.now())
         return self._put(key, body, content_type)
 

@@ -17,7 +17,7 @@ from offpeak.core.delivery import AttemptAsk
 from offpeak.core.errors import Unavailable
 from offpeak.core.ports import Add, Answer
 from offpeak.core.request import Request
-from offpeak.core.webhook import EVENT_TYPES, Webhook
+from offpeak.core.webhook import BATCH_AT_RISK, EVENT_TYPES, Webhook
 from offpeak.core.window import parse_window
 from offpeak.planner import byte_ranges
 from offpeak.steps import create_batch
@@ -115,7 +115,8 @@ class Town(Weather):
 
     def _unended(self) -> list[object]:
         """Whoever calls is a task, and gone when it was answered."""
-        told = {batch.id for _, batch in self.memory.announcements.announced}
+        announced = self.memory.announcements.announced
+        told = {batch.id for kind, batch in announced if kind != BATCH_AT_RISK}
         found = {
             number: self.find_batch(number)
             for number in range(len(self.scenario.batches))
@@ -185,15 +186,15 @@ class Town(Weather):
             for _ in range(self._copies()):
                 self.spawn("callbacks' queue", partial(self._send, ask, delay), mortal=False)
         self._asks_posted = len(self.memory.callbacks.asks)
-        for _, batch in self.memory.announcements.announced[self._announced :]:
+        for kind, batch in self.memory.announcements.announced[self._announced :]:
             for _ in range(2 if self.happens(self.faults.doubled) else 1):
-                told = partial(self._tell, batch.account_id, batch.id)
+                told = partial(self._tell, batch.account_id, batch.id, kind)
                 self.spawn("announcements' queue", told, mortal=False)
         self._announced = len(self.memory.announcements.announced)
 
-    def _tell(self, account_id: str, batch_id: str) -> None:
+    def _tell(self, account_id: str, batch_id: str, kind: str) -> None:
         """EventBridge gives a record to its queue until it is taken in."""
-        while self._attempt(queue_deliveries, account_id, batch_id).error is not None:
+        while self._attempt(queue_deliveries, account_id, batch_id, kind).error is not None:
             self.sleep(60)
 
     def _send(self, ask: AttemptAsk, delay: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.layout import assembly_prefix, error_key, output_key
+from offpeak.core.webhook import BATCH_AT_RISK
 from offpeak.wire.results import line_number
 from tests.steps.interleaving import CALM, STORM
 from tests.steps.simulation import Simulation, request
@@ -50,12 +51,14 @@ def shared_beginning(number: int) -> str:
 
 
 def announced(world: Simulation) -> set[str]:
-    return {kind for kind, _ in world.memory.announcements.announced}
+    """Whatever else was told of before: of a risk, for one."""
+    return {kind for kind, _ in world.memory.announcements.announced} - {BATCH_AT_RISK}
 
 
 def ended(world: Simulation, *batch_ids: str) -> bool:
     """Also that its execution came to its end: whoever waited for the token was woken."""
-    told = {batch.id for _, batch in world.memory.announcements.announced}
+    announced = world.memory.announcements.announced
+    told = {batch.id for kind, batch in announced if kind != BATCH_AT_RISK}
     return told >= set(batch_ids)
 
 

@@ -52,5 +52,6 @@ class Endpoints(Protocol):
 class Announcements(Protocol):
     def announce(self, kind: str, batch: Batch, completion: Completion | None = None) -> None:
         """Tells the outside that a batch's lines run (`batch.in_progress`, with when they will be done, if anybody can
-        tell), or that it ended (`batch.completed`, `batch.failed`, …). At least once."""
+        tell), that it may miss its deadline (`batch.at_risk`), or that it ended (`batch.completed`, `batch.failed`,
+        …). At least once."""
         ...

@@ -25,6 +25,10 @@ What workers took of their engines, an attempt each, at its end: no datum while 
     CacheHitRate Occupancy                                        shares from 0 to 1
     LoadSeconds QueuedSeconds DrainSeconds                        see `core/invocation.ShardWork`
 
+What the sweep sees, once a minute while it is over zero:
+
+    AtRiskBatches      batches       with work in this pool that are expected to miss their deadlines
+
 How good estimates were, a batch and model each, when it ends: no datum for batches that went past a mark at once.
 
     EstimateErrorAt10 EstimateErrorAt50    percent of the time from its plan to its end, by which the end was foretold
@@ -51,6 +55,7 @@ OLDEST_WAIT_SECONDS = "OldestWaitSeconds"
 LEAST_SLACK_SECONDS = "LeastSlackSeconds"
 FAILED_SHARDS = "FailedShards"
 PLAN_AGE_SECONDS = "PlanAgeSeconds"
+AT_RISK_BATCHES = "AtRiskBatches"
 MEASURE_SECONDS = 60
 """How often each pool is measured."""
 
@@ -110,4 +115,8 @@ class WorkMetrics(Protocol):
 
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         """Each value once. `measured_at` is in seconds since the epoch."""
+        ...
+
+    def publish_at_risk(self, pool: str, measured_at: int, batches: int) -> None:
+        """How many batches with work in this pool are at risk."""
         ...

@@ -167,8 +167,8 @@ class EstimatedCompletion(TypedDict):
 
 class BatchObject(TypedDict):
     """A batch. Times are seconds since the epoch; `errors` says why it failed. `schedule` is ours: whether its lines
-    run at once, or in the cheapest and cleanest hours of its window; and so is `estimated_completion`, while its
-    lines run."""
+    run at once, or in the cheapest and cleanest hours of its window; so are `estimated_completion`, while its lines
+    run, and `at_risk_at`: since when it is expected to miss `expires_at`, null while it isn't."""
 
     id: str
     object: Literal["batch"]
@@ -191,6 +191,7 @@ class BatchObject(TypedDict):
     expired_at: int | None
     cancelling_at: int | None
     cancelled_at: int | None
+    at_risk_at: int | None
     request_counts: RequestCounts
     usage: UsageObject | None
     metadata: Mapping[str, str] | None

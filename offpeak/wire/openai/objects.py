@@ -160,6 +160,7 @@ def render_batch(
         "expired_at": batch.expired_at,
         "cancelling_at": batch.cancelling_at,
         "cancelled_at": batch.cancelled_at,
+        "at_risk_at": batch.at_risk_at,
         "request_counts": {
             "total": counts.total, "completed": counts.completed, "failed": counts.failed,
         },
