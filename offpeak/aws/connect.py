@@ -21,6 +21,7 @@ from offpeak.aws.batches import DynamoBatches
 from offpeak.aws.capacity import SageMakerCapacity
 from offpeak.aws.changes import DynamoChanges
 from offpeak.aws.clock import SystemClock
+from offpeak.aws.dead_letters import SqsDeadLetters
 from offpeak.aws.deliveries import DynamoDeliveries, SqsCallbacks
 from offpeak.aws.destinations import HttpDestinations
 from offpeak.aws.dispatches import SqsDispatches
@@ -176,6 +177,10 @@ class Aws:
     @cached_property
     def dispatches(self) -> SqsDispatches:
         return SqsDispatches(self._sqs, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
+
+    @cached_property
+    def dead_letters(self) -> SqsDeadLetters:
+        return SqsDeadLetters(self._sqs, f"offpeak-{self._setting('OFFPEAK_STAGE')}-")
 
     @cached_property
     def drops(self) -> SqsDrops:

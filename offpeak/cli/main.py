@@ -23,6 +23,7 @@ from offpeak.cli.credits import app as credits_app
 from offpeak.cli.errors import CliError
 from offpeak.cli.estimate import estimate
 from offpeak.cli.footprint import footprint
+from offpeak.cli.redrive import redrive
 from offpeak.cli.show import plain, say
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.command()(estimate)
 app.command()(footprint)
 app.command()(usage.usage)
 app.command()(audit.audit)
+app.command()(redrive)
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
 models.app.command()(weights.stage)

@@ -9,6 +9,7 @@ from offpeak.core.ports import SignalSource
 from offpeak.memory.audit import MemoryAudit
 from offpeak.memory.bucket_on_files import BucketOnFiles
 from offpeak.memory.clock import FrozenClock
+from offpeak.memory.dead_letters import MemoryDeadLetters
 from offpeak.memory.effects import (
     MemoryAnnouncements,
     MemoryCapacity,
@@ -99,6 +100,7 @@ class Memory:
         self.capacity = MemoryCapacity(lock)
         self.announcements = MemoryAnnouncements(lock)
         self.metrics = MemoryMetrics(lock)
+        self.dead_letters = MemoryDeadLetters()
         self.work_metrics = MemoryWorkMetrics()
         self.request_queue = MemoryRequestQueue(lock)
         self.group_checks = MemoryGroupChecks(lock)

@@ -6,7 +6,8 @@
 
 So one line that kills the engine costs three deaths and its neighbours finish, whatever else was on the engine: the
 fourth attempt, the last that a model allows by default, writes the results. Whoever sees a death leaves an object
-beside the checkpoints; a worker whose whole process is killed can't, and its attempt counts for nobody.
+beside the checkpoints; a worker whose whole process is killed can't, and its attempt counts for nobody: when attempts
+run out so, the shard is bisected (planner/bisect_shard.py).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from infra.access import ACCESS
 from infra.alarms import KINDS
 from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue
+from offpeak.core.dead_letter import READERS, dead_name
 from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import STAGES, Synthesised, synthesise
 
@@ -28,7 +29,7 @@ RICH = replace(STAGES["prod"], budget_usd_per_month=900, gpu_hours_per_day_max=4
 @pytest.fixture(scope="module")
 def generous(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
     """A stage that has set all that monitoring can be told."""
-    stage = replace(RICH, alarm_email="oncall@example.com")
+    stage = replace(RICH, alarm_email="oncall@example.com", door=True)
     return synthesise(stage, bundles, catalogue)
 
 
@@ -92,6 +93,20 @@ def test_every_dead_letter_queue_is_watched(prod: Synthesised) -> None:
     assert watched == {names[each] for each in dead}
 
 
+def test_an_operator_is_shown_every_dead_letter_queue_and_who_reads_its_records(
+    prod: Synthesised,
+) -> None:
+    """`offpeak redrive` knows them by name."""
+    prefix = prod.stage.named("")
+    names = {
+        queue["Properties"]["QueueName"].removeprefix(prefix)
+        for template in prod.templates.values()
+        for queue in template.find_resources("AWS::SQS::Queue").values()
+    }
+    assert names == {*READERS, *map(dead_name, READERS)}
+    assert set(READERS.values()) <= set(ACCESS)
+
+
 def test_every_function_and_every_pool_is_watched(prod: Synthesised, catalogue: Catalogue) -> None:
     alarms = set(_alarms(prod))
     for folder in ACCESS:
@@ -118,8 +133,8 @@ def test_a_door_without_a_task_is_seen_where_there_is_a_door(
 def test_what_is_sent_by_an_event_or_a_topic_is_not_lost_when_it_can_not_be_delivered(
     prod: Synthesised,
 ) -> None:
-    """Into the dead-letter queue of the queue that it was for, so that `offpeak redrive` brings it there. A clock's tick
-    is no loss: the next one does what it would have done."""
+    """Into the dead-letter queue of the queue that it was for, so that `offpeak redrive` brings it there. A clock's
+    tick is no loss: the next one does what it would have done."""
     template = prod.templates["lifecycle"]
     queues = template.find_resources("AWS::SQS::Queue")
     dead = {
@@ -130,9 +145,9 @@ def test_what_is_sent_by_an_event_or_a_topic_is_not_lost_when_it_can_not_be_deli
     assert set(queues) == {*dead, *dead.values()}
     sent = []
     for rule in template.find_resources("AWS::Events::Rule").values():
-        for target in rule["Properties"]["Targets"]:
-            if "ScheduleExpression" not in rule["Properties"]:
-                sent.append((target["Arn"], target["DeadLetterConfig"]["Arn"]))
+        if "ScheduleExpression" not in rule["Properties"]:
+            targets = rule["Properties"]["Targets"]
+            sent += [(target["Arn"], target["DeadLetterConfig"]["Arn"]) for target in targets]
     for each in template.find_resources("AWS::SNS::Subscription").values():
         policy = each["Properties"]["RedrivePolicy"]
         sent.append((each["Properties"]["Endpoint"], policy["deadLetterTargetArn"]))

@@ -5,6 +5,7 @@ State is changed in one way only: `Changes.commit`, all or nothing, each save co
 """
 
 from offpeak.core.ports.audit import Audit
+from offpeak.core.ports.dead_letters import DeadLetters
 from offpeak.core.ports.deliveries import ASK_DELAY_SECONDS_MAX, Callbacks, Deliveries
 from offpeak.core.ports.destinations import (
     ANSWER_BYTES_MAX,
@@ -89,6 +90,7 @@ __all__ = [
     "Changes",
     "Claim",
     "Clock",
+    "DeadLetters",
     "Deliveries",
     "Destinations",
     "Dispatches",
