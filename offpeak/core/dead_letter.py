@@ -42,8 +42,8 @@ class DeadQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One record. `sent_at` is when it was first sent, seconds since the epoch. Its `body` may hold prompts: what may be
-    shown of it is a `LetterSummary`."""
+    """One record. `sent_at` is when it was first sent, seconds since the epoch. Its `body` may hold prompts: what
+    may be shown of it is a `LetterSummary`."""
 
     id: str
     sent_at: int

@@ -45,5 +45,5 @@ def after_probe(shard: Shard, run: Run, now: int) -> Shard:
 
 
 def _pause(shard: Shard) -> int:
-    pause = RETRY_SECONDS * 2 ** min(shard.failures, 10)
-    return min(pause, PROBE_SECONDS_MAX if shard.probes else RETRY_SECONDS_MAX)
+    doubled: int = RETRY_SECONDS * 2 ** min(shard.failures, 10)
+    return min(doubled, PROBE_SECONDS_MAX if shard.probes else RETRY_SECONDS_MAX)

@@ -31,8 +31,10 @@ class OnAws:
         self.dead_letters = SqsDeadLetters(world.sqs, self.prefix)
         for queue in queues:
             for each in (queue, dead_name(queue)):
-                fifo = {"FifoQueue": "true"} if each.endswith(".fifo") else {}
-                world.sqs.create_queue(QueueName=self.prefix + each, Attributes=fifo)
+                world.sqs.create_queue(
+                    QueueName=self.prefix + each,
+                    Attributes={"FifoQueue": "true"} if each.endswith(".fifo") else {},
+                )
 
     def url(self, queue: str) -> str:
         return self.client.get_queue_url(QueueName=self.prefix + queue)["QueueUrl"]

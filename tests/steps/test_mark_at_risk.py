@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from offpeak.core.batch import BatchStatus
+from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.ports import Add, Save
 from offpeak.core.webhook import BATCH_AT_RISK
@@ -125,7 +125,7 @@ def test_a_mark_that_could_not_be_told_is_told_at_the_next_look(ward: Ward) -> N
     leave(ward, WORK_SECONDS)
     announce = ward.announcements.announce
 
-    def refused(*_: object) -> None:
+    def refused(kind: str, batch: Batch) -> None:
         raise Unavailable("no events now")
 
     ward.announcements.announce = refused  # type: ignore[method-assign]
