@@ -87,6 +87,36 @@ def test_a_batch_past_its_window_expires_and_keeps_its_done_lines(
     _assert_kept_and_named(client, ended, "batch_expired")
 
 
+def test_a_batch_that_will_miss_its_deadline_is_at_risk_before_it_does_and_delivered_as_far_as_it_came(
+    cloud: LocalCloud, aws: Aws, caller: Caller
+) -> None:
+    client = caller.sdk()
+    batch = _begin(client, LINES)
+    until(client, batch.id, completed(20))
+
+    def at_risk_at() -> int | None:
+        call_function(cloud, "sweep", {})
+        shown = client.batches.retrieve(batch.id)
+        assert shown.status == "in_progress"
+        found: int | None = shown.to_dict()["at_risk_at"]  # type: ignore[assignment]
+        return found
+
+    assert at_risk_at() is None
+    let_the_window_pass(aws, caller.account_id, batch.id, left=400)
+    since = at_risk_at()
+    assert since is not None
+    assert at_risk_at() == since
+    let_the_window_pass(aws, caller.account_id, batch.id, left=86_400)
+    assert at_risk_at() is None
+    let_the_window_pass(aws, caller.account_id, batch.id, left=400)
+    assert at_risk_at() is not None
+    let_the_window_pass(aws, caller.account_id, batch.id)
+    call_function(cloud, "sweep", {})
+    ended = until_ended(client, batch.id)
+    assert (ended.status, ended.to_dict()["at_risk_at"]) == ("expired", None)
+    _assert_kept_and_named(client, ended, "batch_expired")
+
+
 def test_a_batch_whose_every_line_failed_is_completed_without_an_output_file(
     caller: Caller,
 ) -> None:

@@ -176,7 +176,13 @@ def test_every_ending_of_a_batch_is_kept_for_its_webhooks(prod: Synthesised) -> 
     rule = _only(prod, "AWS::Events::Rule", Name="offpeak-prod-batch-ended")
     assert rule["EventPattern"] == {
         "source": ["offpeak"],
-        "detail-type": ["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"],
+        "detail-type": [
+            "batch.completed",
+            "batch.failed",
+            "batch.expired",
+            "batch.cancelled",
+            "batch.at_risk",
+        ],
     }
     assert "BatchEnded" in rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
 

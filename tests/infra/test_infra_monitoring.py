@@ -17,19 +17,20 @@ from infra.bundles import Bundles
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.dead_letter import READERS, dead_name
 from tests.infra.cfn_lint import find_faults
-from tests.infra.synthesised import STAGES, Synthesised, synthesise
+from tests.infra.door_stage import DOOR_STAGE
+from tests.infra.synthesised import Synthesised, synthesise
 
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 ALARMS_MAX = (
     5_000  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
 )
-RICH = replace(STAGES["prod"], budget_usd_per_month=900, gpu_hours_per_day_max=48)
+RICH = replace(DOOR_STAGE, budget_usd_per_month=900, gpu_hours_per_day_max=48)
 
 
 @pytest.fixture(scope="module")
 def generous(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
     """A stage that has set all that monitoring can be told."""
-    stage = replace(RICH, alarm_email="oncall@example.com", door=True)
+    stage = replace(RICH, alarm_email="oncall@example.com")
     return synthesise(stage, bundles, catalogue)
 
 
@@ -117,17 +118,14 @@ def test_every_function_and_every_pool_is_watched(prod: Synthesised, catalogue: 
 
 
 def test_a_door_without_a_task_is_seen_where_there_is_a_door(
-    prod: Synthesised, bundles: Bundles, catalogue: Catalogue
+    prod: Synthesised, generous: Synthesised
 ) -> None:
-    with_door = synthesise(
-        replace(RICH, door=True, domain_name="x.example.com"), bundles, catalogue
-    )
-    alarm = _alarms(with_door)["door-down"]
+    alarm = _alarms(generous)["door-down"]
     assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("SampleCount", "breaching")
-    cluster = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
-    [service] = with_door.templates["door"].find_resources("AWS::ECS::Service").values()
-    assert service["Properties"]["ServiceName"] == cluster["ServiceName"]
-    assert ("door-down" in _alarms(prod)) is prod.stage.door
+    watched = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+    [service] = generous.templates["door"].find_resources("AWS::ECS::Service").values()
+    assert service["Properties"]["ServiceName"] == watched["ServiceName"]
+    assert "door-down" not in _alarms(prod)
 
 
 def test_what_is_sent_by_an_event_or_a_topic_is_not_lost_when_it_can_not_be_delivered(

@@ -27,7 +27,7 @@ KEYS = {
     "id", "object", "endpoint", "model", "errors", "input_file_id", "completion_window", "status",
     "output_file_id", "error_file_id", "created_at", "in_progress_at", "expires_at",
     "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at",
-    "request_counts", "usage", "metadata", "schedule", "estimated_completion",
+    "at_risk_at", "request_counts", "usage", "metadata", "schedule", "estimated_completion",
 }  # fmt: skip
 
 
