@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from offpeak.core.invocation import Outcome, ShardReport
+from offpeak.core.ports import Save
 from offpeak.core.shard import Probe, Segment
+from offpeak.planner.next_try import after_lost_attempt, after_probe
 from offpeak.wire.invocation import decode_order, decode_report, encode_order, encode_report
 from offpeak.wire.segments import read_lines, read_lines_between
 from offpeak.worker.engine import EngineAnswer, EngineDead
@@ -124,3 +126,63 @@ def test_lines_between_are_those_of_the_whole(bounds: tuple[int, int]) -> None:
     whole = list(read_lines(memory.reader, segments))
     assert len(whole) == 7
     assert list(read_lines_between(memory.reader, segments, *bounds)) == whole[slice(*bounds)]
+
+
+class Deadly(EchoEngine):
+    """Whoever works its poison is killed as a whole: nobody answers any more, and nobody is told why."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.killed = asyncio.Event()
+
+    async def run(self, endpoint: str, body: Mapping[str, Any], *, priority: int) -> EngineAnswer:
+        if "poison" in body["messages"][-1]["content"]:
+            self.killed.set()
+            await asyncio.Event().wait()
+        return await super().run(endpoint, body, priority=priority)
+
+
+async def attempt(world: World) -> ShardReport | None:
+    """None from a worker that was killed, between two of its steps."""
+    engine = Deadly(MODEL)
+    instance = world.instance(engine, replace(QUICK, checkpoint_seconds=0.001))
+    await instance.start()
+    working = asyncio.create_task(instance.work(world.order))
+    killed = asyncio.create_task(engine.killed.wait())
+    try:
+        await asyncio.wait({working, killed}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, killed):
+            task.cancel()
+        await asyncio.gather(working, killed, return_exceptions=True)
+        await instance.close()
+
+
+@pytest.mark.parametrize("attempts_max", [1, 4])
+@pytest.mark.parametrize("places", [{0}, {19}, {7, 8}])
+def test_a_worker_that_is_killed_by_a_line_each_time_loses_that_line_alone(
+    places: set[int], attempts_max: int
+) -> None:
+    """As complete_shard and the sweep move it. What the last of the shard's rows shows is for the harvest."""
+    world = World.of(*(f"poison {n}" if n in places else text for n, text in enumerate(TEXTS)))
+    run = world.memory.runs.get(world.order.batch_id, 0)
+    failures = 0
+    while True:
+        report = asyncio.run(attempt(world))
+        shard = world.shard
+        if report is not None and report.probed:
+            moved = after_probe(shard, run, 0)
+        else:
+            failures += 1
+            moved = after_lost_attempt(
+                shard, run, 0, failed=report is None, attempts_max=attempts_max
+            )
+        world.memory.changes.commit(Save(moved))
+        if not moved.is_open:
+            break
+        world = world.dispatch_again()
+        world = replace(world, order=replace(world.order, probe=world.shard.probe))
+    assert moved.engine_failed
+    assert sorted(world.checkpointed()) == [n + 1 for n in range(20) if n not in places]
+    assert failures <= attempts_max + 3 * len(places)
