@@ -49,9 +49,9 @@ from offpeak.core.ports import (
 from offpeak.core.ports.signals import Signals
 from offpeak.core.run import Run, RunStatus
 from offpeak.core.shard import Shard, ShardStatus
+from offpeak.planner.at_risk import TIMED_MIN, measured_pace
 from offpeak.planner.estimate_completion import WorkLeft, work_left
 from offpeak.planner.forecast import RegionForecast, forecast
-from offpeak.planner.latest_start import TIMED_MIN, measured_shard_seconds
 from offpeak.planner.plan_capacity import plan
 from offpeak.planner.pool_outlook import pool_outlook
 from offpeak.planner.work_due import Known, work_due
@@ -184,7 +184,7 @@ class _Planner:
         measured = [*timed, *at_work]
         return work_due(
             model, waiting, [run for run in at_work if run.status is not RunStatus.CLOSING],
-            open_shards, shard_seconds=measured_shard_seconds(measured),
+            open_shards, shard_seconds=measured_pace(measured).cautious,
             is_measured=sum(run.shards_timed for run in measured) >= TIMED_MIN,
             pools=lambda run: self._pools_for(model, run),
             measured=_measured(measured, open_shards, model),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from offpeak.core.batch import Batch, BatchStatus
+from offpeak.core.completion import Completion
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.ports import Add, Save
 from offpeak.core.webhook import BATCH_AT_RISK
@@ -125,7 +126,7 @@ def test_a_mark_that_could_not_be_told_is_told_at_the_next_look(ward: Ward) -> N
     leave(ward, WORK_SECONDS)
     announce = ward.announcements.announce
 
-    def refused(kind: str, batch: Batch) -> None:
+    def refused(kind: str, batch: Batch, completion: Completion | None = None) -> None:
         raise Unavailable("no events now")
 
     ward.announcements.announce = refused  # type: ignore[method-assign]
