@@ -166,7 +166,7 @@ def test_executions_that_end_otherwise_than_well_are_seen(prod: Synthesised) -> 
 def test_a_clock_that_stops_is_trouble_and_so_is_its_silence(prod: Synthesised) -> None:
     alarm = _alarms(prod)["clock-stopped-sweep"]
     assert alarm["TreatMissingData"] == "breaching"
-    silent = ("clock-stopped", "door-down")
+    silent = ("clock-stopped", "door-down", "plan-stale")
     others = {n: a for n, a in _alarms(prod).items() if not n.startswith(silent)}
     assert {a["TreatMissingData"] for a in others.values()} == {"notBreaching"}
 
