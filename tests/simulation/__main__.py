@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -39,7 +40,9 @@ def main() -> int:
         return int(not _told(try_mutant(arguments.mutant)))
     # Before the seeds, so that a patch that no longer applies is known in the first second.
     found = [] if arguments.no_mutants else mutants()
-    with ProcessPoolExecutor(arguments.processes or os.cpu_count() or 1) as pool:
+    processes = arguments.processes or os.cpu_count() or 1
+    # What is there before the first world is looked through after each, otherwise.
+    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
         violations = sum(_report(outcome) for outcome in _worlds(arguments.seeds, pool))
         caught = _tried(found, pool)
     if arguments.remember:
