@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     ".Arn:*": "a function's versions, which Step Functions may be told to call (CDK's grant_invoke)",
     "-process-batch:*": "the executions of our own state machine, which are named by batches",
     ":*": "the streams of a log group of ours, which AWS names",
+    "scalable-target/*": "targets have ids that AWS makes; only those of SageMaker's (the condition)",
     "network-interface/*": "interfaces that SageMaker makes, under ids that nobody knows before",
 }
 # Actions that AWS lets nobody narrow to a resource.
