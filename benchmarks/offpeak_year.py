@@ -92,8 +92,9 @@ def shortened(year: Year, hours: int) -> Year:
 
 
 class Forecasts:
-    """Each hour's true value plus a normal error of `error` times the region's mean over the year, as in "Let's Wait
-    Awhile" (Wiesner et al. 2021, section 5.1.1): independent from hour to hour, drawn anew with each issue."""
+    """Each hour's true value plus a normal error of `error` times the region's mean over the year, as studies of
+    shifting model it ("Let's Wait Awhile", Wiesner et al. 2021): independent from hour to hour, that of now included,
+    and drawn anew with each issue. Independent errors are the hard case: they look like valleys of an hour."""
 
     def __init__(self, year: Year, error: float, seed: int) -> None:
         self._year = year

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import mul
+from itertools import accumulate
 
 from offpeak.core.plan import OverrideKind, PoolOutlook, Situation, Weights
 
@@ -18,25 +18,19 @@ HOUR = 3_600.0
 class PoolGrid:
     """`full` and `late` are work-seconds in each slot of an instance that serves already and of one that is ordered
     now; `hour` what an instance's hour costs in it, by the weights. `floors` are instances that serve in any case;
-    `closed` are slots in which what can wait has to."""
+    `closed` are slots in which what can wait has to.
+
+    `serving` counts those that are on their way, too: how far nobody knows, and a plan that counted their start anew
+    each time would order and cancel them for ever. The margin makes up for it."""
 
     outlook: PoolOutlook
+    serving: int
     seconds: Sequence[float]
     full: Sequence[float]
     late: Sequence[float]
     hour: Sequence[float]
     floors: Sequence[int]
     closed: Sequence[bool]
-
-    @property
-    def serving(self) -> int:
-        """With those that are on their way: how far nobody knows, and a plan that counted their start anew each time
-        would order and cancel them for ever. The margin makes up for it."""
-        return self.ordered
-
-    @property
-    def ordered(self) -> int:
-        return min(self.outlook.running + self.outlook.starting, self.outlook.instances_max)
 
     @property
     def start_hours(self) -> float:
@@ -47,6 +41,14 @@ class PoolGrid:
         """Work-seconds of so many instances."""
         serving = min(self.serving, instances)
         return serving * self.full[slot] + (instances - serving) * self.late[slot]
+
+    def rooms(self, slot: int) -> list[float]:
+        """The same of none, one, … all."""
+        full, late, serving = self.full[slot], self.late[slot], self.serving
+        more = self.outlook.instances_max - serving
+        return [n * full for n in range(serving + 1)] + [
+            serving * full + n * late for n in range(1, more + 1)
+        ]
 
     def instances_for(self, slot: int, seconds: float) -> int:
         """The fewest instances that do so much work in the slot; all there may be, if they don't suffice."""
@@ -81,6 +83,7 @@ def pool_grid(situation: Situation, outlook: PoolOutlook, slots: int) -> PoolGri
         ]
     return PoolGrid(
         outlook=outlook, hour=hour,
+        serving=min(outlook.running + outlook.starting, outlook.instances_max),
         seconds=[begin + length - max(begin, now) for begin in begins],
         full=[(begin + length - max(begin, now)) * outlook.speed for begin in begins],
         late=[max(0.0, begin + length - max(begin, ready)) * outlook.speed for begin in begins],
@@ -100,15 +103,16 @@ def _hours(outlook: PoolOutlook, weights: Weights, waits: Sequence[float]) -> li
 
 
 def _smoothed(values: Sequence[float], slots: int) -> list[float]:
-    """Weights fall to zero evenly over `slots` + 1. At the ends there are fewer neighbours."""
-    if slots <= 0:
+    """Weights fall to zero evenly over `slots` + 1 to either side, as two means one after the other do; the first and
+    last value go on beyond the ends. Rounded, so that what is alike stays alike: among equals the earliest goes first.
+    """
+    if slots <= 0 or not values:
         return list(values)
-    last = len(values)
-    weights = [1 - abs(away) / (slots + 1) for away in range(-slots, slots + 1)]
-    found = []
-    for slot in range(last):
-        begin, end = max(0, slot - slots), min(last, slot + slots + 1)
-        near = weights[begin - slot + slots : end - slot + slots]
-        # Rounded, so that what is alike stays alike: among equals the earliest slot goes first.
-        found.append(round(sum(map(mul, near, values[begin:end])) / sum(near), 9))
-    return found
+    padded = [*[values[0]] * slots, *values, *[values[-1]] * slots]
+    return [round(mean, 9) for mean in _means(_means(padded, slots + 1), slots + 1)]
+
+
+def _means(values: Sequence[float], width: int) -> list[float]:
+    """Of each `width` values in a row."""
+    sums = list(accumulate(values, initial=0.0))
+    return [(sums[end] - sums[end - width]) / width for end in range(width, len(sums))]

@@ -67,9 +67,9 @@ def pool_share(grid: PoolGrid, pool: int, spread: Spread, slots: int) -> PoolSha
         free = grid.room(slot, most) - kept - spread.reserved_of(pool, slot)
         if grid.closed[slot]:
             free = wait_seconds[slot]
-        rooms.append([max(0.0, min(free, grid.room(slot, n) - kept)) for n in range(most + 1)])
+        rooms.append([max(0.0, min(free, room - kept)) for room in grid.rooms(slot)])
     shaping = Shaping(
-        ordered=grid.ordered, rooms=rooms, full=grid.full,
+        ordered=grid.serving, rooms=rooms, full=grid.full,
         prices=[grid.hour[slot] * grid.seconds[slot] / HOUR for slot in range(slots)],
         starts=[SURE * grid.hour[slot] * grid.start_hours for slot in range(slots)],
         floors=[
