@@ -160,6 +160,11 @@ $(VENVS)/audit/.ready: requirements-audit.txt
 	@$(VENVS)/audit/bin/python $(PIP) install --require-hashes -r requirements-audit.txt
 	@touch $@
 
+.PHONY: bench-load
+bench-load: setup ## batches and polling clients at once on the local cloud: BATCHES=500 CLIENTS=1000 SECONDS=600; the last line is JSON
+	@$(BIN)/python -m benchmarks.load --batches $(or $(BATCHES),500) --clients $(or $(CLIENTS),1000) \
+		--seconds $(or $(SECONDS),600)
+
 bench-door: setup ## how fast and in how much memory the door takes a file of GB=10; the last line is JSON
 	@$(BIN)/python -m benchmarks.door --gb $(or $(GB),10)
 

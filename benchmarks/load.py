@@ -209,9 +209,9 @@ async def crowd(cloud: LocalCloud, load: Load) -> dict[str, Any]:
         follow_redirects=True,
     ) as http:  # fmt: skip
         clients = Crowd(http, input_lines(cloud.model, load), load)
-        keys = [cloud.new_key(f"load-{n}")[1] for n in range(ACCOUNTS)]
+        keys = [cloud.new_key(f"load-{n}")[1] for n in range(min(ACCOUNTS, load.batches))]
         files = [await clients.upload(key) for key in keys]
-        places = [Place(keys[n % ACCOUNTS], files[n % ACCOUNTS]) for n in range(load.batches)]
+        places = [Place(keys[n % len(keys)], files[n % len(keys)]) for n in range(load.batches)]
         began = time.monotonic()
         await _create_all(clients, places)
         say(f"{load.batches} batches created in {time.monotonic() - began:.1f} s")
