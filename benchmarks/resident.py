@@ -12,7 +12,7 @@ from types import TracebackType
 from offpeak.local.cloud import LocalCloud
 
 MB = 1_000_000
-_FUNCTION = re.compile(r"/ministack-lambda-offpeak-[a-z]+-([a-z_]+)-[^/]*/code$")
+_FUNCTION = re.compile(r"/ministack-lambda-offpeak-[a-z]+-([a-z-]+)-[a-z0-9_]{8}/code$")
 _KIB = 1_024
 
 
@@ -42,7 +42,7 @@ def _functions(emulator: int) -> Mapping[int, str]:
         except OSError:
             continue  # it has just ended
         if place is not None:
-            found[int(folder.name)] = place[1]
+            found[int(folder.name)] = place[1].replace("-", "_")
     return found
 
 
