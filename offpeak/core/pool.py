@@ -4,7 +4,8 @@
                 ▼                                                     │
     asleep (0) ─┴─► working (n) ──the plan wants none──► draining ──no shard of it is at work──► asleep
 
-A draining pool keeps its instances and is given no shard, so that none is lost with its instance. In the home region,
+A draining pool keeps its instances and is given no shard, so that none is lost with its instance; and it drains for as
+long as dispatchers remember that it was awake. In the home region,
 where control plane and data are, a pool is named as its model's `pool`; elsewhere the region's name follows it:
 
     llama-3-1-8b            llama-3-1-8b@eu-north-1
@@ -20,6 +21,8 @@ from offpeak.core.plan import CapacityPlan, Override
 
 PLAN_SECONDS_MAX = 900
 """An older plan is nobody's: whoever renews it every few minutes is down, and pools go back to following the work."""
+REMEMBERED_SECONDS = 60
+"""How long dispatchers go by a row that they have read."""
 _SEPARATOR = "@"
 
 
@@ -42,12 +45,13 @@ def pools_of(model: Model) -> dict[str, Model]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """`instances` is what was ordered last, None before anything was; `bounded_at` when that reached Application Auto
+    """`instances` is what was ordered last, None before anything was; `draining_since` is when it was wanted no more,
+    None while it is; `bounded_at` when that reached Application Auto
     Scaling, 0 while it hasn't. `asleep_since` is when it went to zero, None while it has instances. `override` is the
     operator's word."""
 
     instances: int | None = None
-    draining: bool = False
+    draining_since: int | None = None
     bounded_at: int = 0
     asleep_since: int | None = None
     override: Override | None = None
@@ -56,16 +60,25 @@ class PoolState:
         """The operator's word, while it is good."""
         return self.override if self.override is not None and now < self.override.until else None
 
-    def wanting(self, wanted: int, *, at_work: int, now: int) -> PoolState:
-        """On the way to `wanted` instances, with so many shards dispatched to the pool and not ended."""
-        if wanted == 0 and at_work and self.instances != 0:
-            return replace(self, draining=True)
+    @property
+    def draining(self) -> bool:
+        return self.draining_since is not None
+
+    def wanting(
+        self, wanted: int, *, at_work: int, now: int, drain_seconds: float = REMEMBERED_SECONDS
+    ) -> PoolState:
+        """On the way to `wanted` instances, with so many shards dispatched to the pool and not ended. It drains for
+        `drain_seconds` at least."""
+        if wanted == 0 and self.instances != 0:
+            since = now if self.draining_since is None else self.draining_since
+            if at_work or now < since + drain_seconds:
+                return replace(self, draining_since=since)
         if self.instances == wanted and not self.draining:
             return self
-        asleep_since = None if wanted else now
         return replace(
-            self, instances=wanted, draining=False, bounded_at=0, asleep_since=asleep_since
-        )
+            self, instances=wanted, draining_since=None, bounded_at=0,
+            asleep_since=None if wanted else now,
+        )  # fmt: skip
 
     def bounded(self, now: int) -> PoolState:
         return replace(self, bounded_at=now)
@@ -73,11 +86,13 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPools:
-    """The row of one model's pools, under the model's `pool`. `states` are by the pools' ids."""
+    """The row of one model's pools, under the model's `pool`. `states` are by the pools' ids. `is_due`: something was
+    said that the plan doesn't know."""
 
     id: str
     plan: CapacityPlan | None = None
     states: Mapping[str, PoolState] = field(default_factory=dict)
+    is_due: bool = False
     version: int = 0
 
     def state(self, pool: str) -> PoolState:
@@ -90,12 +105,13 @@ class ModelPools:
         return self.plan
 
     def planned(self, plan: CapacityPlan) -> ModelPools:
-        return replace(self, plan=plan)
+        return replace(self, plan=plan, is_due=False)
 
     def with_state(self, pool: str, state: PoolState) -> ModelPools:
         return replace(self, states={**self.states, pool: state})
 
     def overridden(self, pool: str, override: Override | None) -> ModelPools:
-        """What the operator says counts at the next look, which makes a new plan of it."""
+        """What the operator says counts from the next look on, which makes a new plan of it. The last one stands until
+        then: without any, all that waits would begin."""
         changed = self.with_state(pool, replace(self.state(pool), override=override))
-        return replace(changed, plan=None if self.plan is None else replace(self.plan, made_at=0))
+        return replace(changed, is_due=True)

@@ -30,7 +30,14 @@ from offpeak.core.plan import (
     Weights,
     WorkDue,
 )
-from offpeak.core.pool import PLAN_SECONDS_MAX, ModelPools, PoolState, pools_of, split_pool
+from offpeak.core.pool import (
+    PLAN_SECONDS_MAX,
+    REMEMBERED_SECONDS,
+    ModelPools,
+    PoolState,
+    pools_of,
+    split_pool,
+)
 from offpeak.core.ports import (
     Accounts,
     Add,
@@ -143,7 +150,7 @@ class _Planner:
         open_shards = self._shards.open(model.pool)
         work = self._work(model, open_shards)
         again = PLAN_AGAIN_SECONDS * self._settings.slot_seconds / SLOT_SECONDS
-        made = _is_due(row.plan_at(self.now), work, self.now, again)
+        made = row.is_due or _is_due(row.plan_at(self.now), work, self.now, again)
         if made:
             row = row.planned(self._made(model, row, work))
             self._ages[model.pool] = 0
@@ -168,9 +175,7 @@ class _Planner:
     def _commit(self, row: ModelPools, *, is_new: bool) -> None:
         """Raises StateConflict when an operator, or another look, was quicker: the next look sees what they did."""
         self._changes.commit(Add(row) if is_new else Save(row))
-        self._stored = ModelPools(
-            id=row.id, plan=row.plan, states=row.states, version=row.version + 1
-        )
+        self._stored = replace(row, version=row.version + 1)
 
     # ── what there is to do ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -280,7 +285,12 @@ class _Planner:
             wanted = max(
                 row.plan.wanted(pool, self.now), row.plan.wanted(pool, self.now + LOOK_SECONDS)
             )
-            state = row.state(pool).wanting(wanted, at_work=at_work, now=int(self.now))
+            state = row.state(pool).wanting(
+                wanted,
+                at_work=at_work,
+                now=int(self.now),
+                drain_seconds=REMEMBERED_SECONDS * self._settings.slot_seconds / SLOT_SECONDS,
+            )
             if state != row.state(pool):
                 row = row.with_state(pool, state)
         return row
@@ -296,11 +306,8 @@ class _Planner:
                 continue
             row = row.with_state(pool, state.bounded(now))
         if row.states != self._stored.states:
-            with_version = ModelPools(
-                id=row.id, plan=row.plan, states=row.states, version=self._stored.version
-            )
             try:
-                self._commit(with_version, is_new=False)
+                self._commit(replace(row, version=self._stored.version), is_new=False)
             except StateConflict:
                 logger.info("the pools of %s changed meanwhile; ordered again soon", model.pool)
 

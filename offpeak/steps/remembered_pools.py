@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from offpeak.core.errors import NotFound
 from offpeak.core.plan import SLOT_SECONDS
-from offpeak.core.pool import ModelPools
+from offpeak.core.pool import REMEMBERED_SECONDS, ModelPools
 from offpeak.core.ports import Pools
-
-REMEMBERED_SECONDS = 60
 
 
 class RememberedPools:

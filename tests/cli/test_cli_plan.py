@@ -56,7 +56,7 @@ def test_the_plan_is_shown_pool_by_pool(memory: Memory) -> None:
             for pool, why in ((POOL, "Waits for the night."), (NORTH, "Nothing to do."))
         ),
     )  # fmt: skip
-    states = {POOL: PoolState(instances=1, draining=True), NORTH: PoolState(instances=0)}
+    states = {POOL: PoolState(instances=1, draining_since=1), NORTH: PoolState(instances=0)}
     memory.changes.commit(Add(ModelPools(id=POOL, plan=plan, states=states)))
     shown = run()
     assert "1 (draining)" in shown

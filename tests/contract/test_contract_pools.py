@@ -38,7 +38,7 @@ def test_pools_are_read_as_they_were_stored(world: World) -> None:
         id=pool, plan=plan(pool),
         states={
             pool: PoolState(instances=2, bounded_at=NOW, override=boost),
-            pool_id(pool, "eu-north-1"): PoolState(instances=1, draining=True),
+            pool_id(pool, "eu-north-1"): PoolState(instances=1, draining_since=NOW),
         },
     )  # fmt: skip
     world.ports.changes.commit(Add(row))

@@ -8,6 +8,7 @@ from offpeak.core.model import Elsewhere, Model
 from offpeak.core.plan import CapacityPlan, Override, OverrideKind
 from offpeak.core.pool import (
     PLAN_SECONDS_MAX,
+    REMEMBERED_SECONDS,
     ModelPools,
     PoolState,
     pool_id,
@@ -42,14 +43,20 @@ def test_a_pool_drains_before_it_goes_to_zero() -> None:
     working = PoolState(instances=2, bounded_at=50)
     draining = working.wanting(0, at_work=1, now=70)
     assert (draining.instances, draining.draining) == (2, True)
-    assert draining.wanting(0, at_work=1, now=70) == draining
-    asleep = draining.wanting(0, at_work=0, now=70)
-    assert asleep == PoolState(instances=0, asleep_since=70)
+    assert draining.wanting(0, at_work=1, now=900) == draining
+    asleep = draining.wanting(0, at_work=0, now=900)
+    assert asleep == PoolState(instances=0, asleep_since=900)
+
+
+def test_a_pool_drains_for_as_long_as_dispatchers_may_think_it_awake() -> None:
+    draining = PoolState(instances=2, bounded_at=50).wanting(0, at_work=0, now=70)
+    assert draining.wanting(0, at_work=0, now=70 + REMEMBERED_SECONDS - 1) == draining
+    assert draining.wanting(0, at_work=0, now=70 + REMEMBERED_SECONDS).instances == 0
 
 
 def test_a_draining_pool_that_is_wanted_again_works_on() -> None:
     draining = PoolState(instances=2, bounded_at=50).wanting(0, at_work=1, now=70)
-    assert draining.wanting(2, at_work=1, now=70) == PoolState(instances=2)
+    assert draining.wanting(2, at_work=1, now=71) == PoolState(instances=2)
 
 
 def test_a_pool_that_stays_as_it_is_asks_for_nothing() -> None:
@@ -68,10 +75,12 @@ def test_a_stale_plan_is_none(age: int, fresh: bool) -> None:
     assert ModelPools(id="model").plan_at(1_000) is None
 
 
-def test_an_operators_word_makes_the_plan_stale_and_ends_by_itself() -> None:
+def test_an_operators_word_asks_for_a_plan_leaves_the_last_one_and_ends_by_itself() -> None:
     hold = Override(kind=OverrideKind.HOLD, until=2_000)
     pools = ModelPools(id="model", plan=PLAN).overridden("model", hold)
-    assert pools.plan_at(1_001) is None
+    assert pools.plan_at(1_001) is not None
+    assert pools.is_due
+    assert not pools.planned(PLAN).is_due
     assert pools.state("model").override_at(1_999) == hold
     assert pools.state("model").override_at(2_000) is None
     assert replace(pools, plan=None).overridden("model", None).state("model").override is None

@@ -46,7 +46,7 @@ class Planned(Ward):
                 runs=(RunPlan(run_id=RUN, starts_at=now, ends_at=now, takes=takes),),
             ),
             states={
-                pool: PoolState(instances=n, draining=pool in draining)
+                pool: PoolState(instances=n, draining_since=1 if pool in draining else None)
                 for pool, n in instances.items()
             },
         )  # fmt: skip
