@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from offpeak.core.errors import OffpeakError
 from tests.simulation.invariants import Violation, check
 from tests.simulation.scenario import Scenario, draw, simpler
 from tests.simulation.town import Town, chosen_by
@@ -55,6 +56,8 @@ def _live_through(scenario: Scenario) -> Outcome:
         cause = broken.__cause__
         violation = f"broke: {type(cause).__name__}" if cause else "never ends"
         detail = f"{broken} {cause or ''}"
+    except (ValueError, LookupError, OffpeakError) as unreadable:
+        violation, detail = "results that nobody can read", repr(unreadable)
     finally:
         town.end()
     digest = hashlib.sha256(repr(town.history.log).encode()).hexdigest()
