@@ -35,8 +35,11 @@ def usage_of(prompt: str) -> Usage:
 class Instances:
     """Works orders as endpoints do. `asked` counts how often each prompt was put to an engine."""
 
-    def __init__(self, world: Interleaving) -> None:
+    def __init__(self, world: Interleaving, *, is_slow: bool = False) -> None:
         self._world = world
+        # Slow ones take longer for a shard than a lease lasts.
+        self._answer_seconds = [20, 60, 120] if is_slow else [0.5, 2, 20, 60, 120]
+        self.at_once = 2 if is_slow else 3
         self._running: dict[SimulatedLoop, Instance] = {}
         self.asked: Counter[str] = Counter()
         self.last_asked: dict[str, float] = {}
@@ -83,7 +86,7 @@ class Instances:
         self.last_asked[prompt.partition("-")[0]] = self._world.memory.clock.now()
 
     def answer_after(self) -> float:
-        return self._world.random.choice([0.5, 2, 20, 60, 120])
+        return self._world.random.choice(self._answer_seconds)
 
     def may_die(self) -> None:
         """Killed between two request lines. Between two lines of its code is where its port calls are: nothing that
@@ -106,7 +109,7 @@ class _Engine:
 
     @property
     def limits(self) -> EngineLimits:
-        return EngineLimits(requests=3)
+        return EngineLimits(requests=self._instances.at_once)
 
     async def start(self) -> None: ...
 

@@ -54,7 +54,7 @@ class Town(Weather):
         for name in ("webhooks", "deliveries", "secrets", "destinations"):
             self.ports[name] = Port(name, getattr(self.memory, name), self)
         self.ports["multipart"] = _Multipart(self)
-        self.instances = Instances(self)
+        self.instances = Instances(self, is_slow=scenario.is_calm)
         self.worker = self.instances  # type: ignore[assignment]  # works orders just so
         self.callers = Callers(self, ACCOUNTS)
         self._asks_posted = 0
