@@ -175,3 +175,17 @@ def test_signals_are_fetched_by_the_clocks_event(functions: Functions) -> None:
     kept = [info.key for info in functions.ward.reader.list("signals/")]
     assert len(kept) == 1
     assert kept[0].startswith("signals/us-east-1/hours/")
+
+
+def test_plan_capacity_plans_the_pools_of_every_deployed_model(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFFPEAK_SLOT_SECONDS", "900")
+    monkeypatch.setenv("OFFPEAK_PLAN_WEIGHTS", '{"dollars": 1, "carbon": 1, "earliness": 0.001}')
+    functions.ward.release()
+    functions.call("plan_capacity", {})
+    planned = functions.ward.pools.get(POOL)
+    assert planned.plan is not None
+    assert planned.plan.run(f"{BATCH}.0") is not None
+    assert functions.ward.capacity.bounded[POOL].bounds.least > 0
+    assert functions.ward.metrics.plan_ages == [0]
