@@ -22,8 +22,8 @@ from tests.steps.interleaving import Faults
 
 SEEDS = int(os.environ.get("OFFPEAK_SIMULATION_SEEDS", "40"))
 RULES = (
-    *(f"Invariant {number}" for number in (1, 2, 3, 4, 5, 6, 7, 9)), "Ending", "Billing", "Checkpoints",
-    "Callbacks", "Groups", "Gatherings", "Validation", "Assembly", "Uploads",
+    *(f"Invariant {number}" for number in (1, 2, 3, 4, 5, 6, 9)), "Ending", "Billing", "Checkpoints",
+    "Callbacks", "Callers", "Groups", "Gatherings", "Validation", "Assembly", "Uploads",
 )  # fmt: skip
 """ARCHITECTURE.md's that a world can show (who sees which rows is for the API's tests), and the design's besides."""
 
