@@ -146,6 +146,7 @@ def deploy(folder: Path) -> dict[str, str]:
         "OFFPEAK_KEY_PEPPER": pepper["ARN"],
         "OFFPEAK_MODELS": str(models),
         "OFFPEAK_STATE_MACHINE_ARN": machine["stateMachineArn"],
+        "OFFPEAK_EVENT_BUS": "default",
         "OFFPEAK_REQUEST_QUEUE_URL": sqs.create_queue(QueueName="requests")["QueueUrl"],
         "OFFPEAK_GROUP_QUEUE_URL": sqs.create_queue(QueueName="groups")["QueueUrl"],
         "OFFPEAK_CALLBACK_QUEUE_URL": sqs.create_queue(QueueName="callbacks")["QueueUrl"],
