@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
 HOUR = 3_600
 REGION = "us-east-1"
 LINES = chat_lines(16, "night")
-SECONDS_MAX = 180.0
+SECONDS_MAX = 300.0
 
 
 @pytest.fixture(scope="module")
