@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TRIES_MAX = 200
 CALL_AGAIN_SECONDS = (2, 30, 200)
 _CONFLICTS = SENT_AGAIN | {"write_conflict"}
-PROMPTS = {"g": "hi", "p": "poison", "u": "unlucky", "s": "slow", "d": "hi"}
+PROMPTS = {"g": "hi", "p": "poison", "m": "murder", "u": "unlucky", "s": "slow", "d": "hi"}
 RECEIVER = "https://hooks.example.org/done"
 
 

@@ -92,8 +92,11 @@ class Instances:
         """Killed between two request lines. Between two lines of its code is where its port calls are: nothing that
         outlives a process changes anywhere else."""
         if self._world.happens(self._world.faults.death):
-            self._world.running().process.dead = True
-            raise Death
+            self.die()
+
+    def die(self) -> None:
+        self._world.running().process.dead = True
+        raise Death
 
     def sample(self) -> str:
         """No two generations are the same."""
@@ -101,7 +104,7 @@ class Instances:
 
 
 class _Engine:
-    """A word of the prompt says what becomes of it: poison, unlucky, slow."""
+    """A word of the prompt says what becomes of it: poison, murder, unlucky, slow."""
 
     def __init__(self, instances: Instances) -> None:
         self._instances = instances
@@ -126,6 +129,8 @@ class _Engine:
         self._instances.note(prompt)
         await asyncio.sleep(self._instances.answer_after() + 1_000 * ("slow" in prompt))
         self._instances.may_die()
+        if "murder" in prompt:
+            self._instances.die()
         if self._dead or "poison" in prompt:
             self._dead = True
             raise EngineDead("The engine is gone.")

@@ -164,8 +164,13 @@ def _of_ending(
     last_asked = town.instances.last_asked.get(str(number), 0)
     if last_asked > batch.expires_at + _patience(town):
         yield "worked on long after its window", f"{batch.id}: {last_asked - batch.expires_at} s"
-    if codes["engine_error"] and "p" not in plan.kinds and not was_hard(town):
-        yield "engine error without a cause", (batch.id, codes)
+    if not was_hard(town):
+        failed = [
+            result["error"] and result["error"]["code"] == "engine_error" for result in results
+        ]
+        blamed = [at for at, is_blamed in enumerate(failed) if is_blamed]
+        if innocent := [at for at in blamed if plan.kinds[at] not in "pm"]:
+            yield "engine error without a cause", f"{batch.id}: {innocent} of {plan.kinds}"
 
 
 def _of_reader(town: Town, batch: Batch, results: list[bytes]) -> Iterator[Wrong]:
@@ -179,7 +184,7 @@ def _of_reader(town: Town, batch: Batch, results: list[bytes]) -> Iterator[Wrong
 
 def _of_work(town: Town, batch: Batch, plan: BatchPlan, number: int) -> Iterator[Wrong]:
     """In calm weather every line is worked once, by the first attempt at its shard."""
-    if not town.scenario.is_calm or set(plan.kinds) & set("ps"):
+    if not town.scenario.is_calm or set(plan.kinds) & set("pms"):
         return
     asked = town.instances.asked
     if again := [p for p in asked if p.startswith(f"{number}-") and asked[p] > 1]:

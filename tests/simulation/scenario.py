@@ -14,7 +14,8 @@ DAY = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPlan:
-    """`kinds` has a letter a line: g good, b bad JSON, p poison (it kills the engine), u refused by the engine,
+    """`kinds` has a letter a line: g good, b bad JSON, p poison (it kills the engine), m murder (it
+    kills the whole worker, which leaves no word), u refused by the engine,
     s slower than a line may be, d a custom_id used before; `models` one of r(ed) or b(lue). Times are ticks of the
     world, 0 for never. Its input comes by POST, `uploaded` in parts, or is `dropped`; with `is_read`, somebody reads
     its results while it runs."""
@@ -122,6 +123,8 @@ def draw(seed: int) -> Scenario:
     is_stormy = chance.random() < 0.92
     drawn = replace(drawn, has_rival=chance.random() < 0.3)
     drawn = replace(drawn, uploads_age=drawn.in_chunks and chance.random() < 0.3)
+    if chance.random() < 0.12:
+        drawn = replace(drawn, batches=(*drawn.batches[:-1], _murderous(chance, drawn.batches[-1])))
     return drawn if is_stormy else becalmed(drawn)
 
 
@@ -178,6 +181,11 @@ def _batch(chance: Random) -> BatchPlan:
         delete_input_at=chance.randint(1, 5_000) if chance.random() < 0.1 else 0,
         is_read=chance.random() < 0.2,
     )
+
+
+def _murderous(chance: Random, plan: BatchPlan) -> BatchPlan:
+    at = chance.randrange(len(plan.kinds))
+    return replace(plan, kinds=plan.kinds[:at] + "m" + plan.kinds[at + 1 :])
 
 
 def _some(chance: Random, among: range, share: float) -> tuple[int, ...]:
