@@ -54,7 +54,7 @@ class Load:
     seconds: float = 600.0
     poll_seconds: float = 30.0
     lines: int = 10
-    line_seconds: float = 6.0
+    line_seconds: float = 10.0
 
 
 @dataclass(slots=True)
