@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aws_cdk import Aws
@@ -110,8 +110,8 @@ def _way_out(access: Access, resources: Resources) -> dict[str, str]:
 def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
     """Lets `role` do what `access` names, and nothing else."""
     for statement in (
-        *_rows(access, resources),
-        *_objects(access, resources.bucket),
+        *_by_resource(_rows(access, resources)),
+        *_by_resource(_objects(access, resources.bucket)),
         *_executions(access, resources),
         *_effects(access, resources),
         *_deliveries(access, resources),
@@ -119,6 +119,19 @@ def grant(role: iam.IGrantable, access: Access, resources: Resources) -> None:
         *_key(access, resources.key, resources.key_alias),
     ):
         role.grant_principal.add_to_principal_policy(statement)
+
+
+def _by_resource(statements: Iterable[iam.PolicyStatement]) -> Iterator[iam.PolicyStatement]:
+    """The same rights, each resource named once: a role's policies may be no longer than 10,240 characters."""
+    actions: dict[str, set[str]] = {}
+    for statement in statements:
+        for resource in statement.resources:
+            actions.setdefault(resource, set()).update(statement.actions)
+    resources: dict[tuple[str, ...], list[str]] = {}
+    for resource, allowed in actions.items():
+        resources.setdefault(tuple(sorted(allowed)), []).append(resource)
+    for allowed, found in resources.items():
+        yield _allow(list(allowed), *found)
 
 
 def _rows(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
