@@ -49,7 +49,7 @@ def test_the_longest_invocation_is_one_that_sagemaker_takes() -> None:
     [(operation, sent)] = recorded(
         "sagemaker-runtime",
         [("invoke_endpoint_async", {"InferenceId": invocation_id})],
-        lambda client: SageMakerEndpoints(client, "offpeak-aaaaaaaaaaaa-").invoke(
+        lambda client: SageMakerEndpoints(lambda _: client, "offpeak-aaaaaaaaaaaa-").invoke(
             POOL, invocation_id, b"x" * ORDER_BYTES_MAX
         ),
     )
@@ -69,7 +69,7 @@ def test_every_publication_is_one_that_cloudwatch_takes(pools: int) -> None:
     calls = recorded(
         "cloudwatch",
         [("put_metric_data", {})] * -(-4 * pools // DATA_MAX),
-        lambda client: CloudWatchMetrics(client, "aaaaaaaaaaaa").publish(*measures),
+        lambda client: CloudWatchMetrics(lambda _: client, "aaaaaaaaaaaa").publish(*measures),
     )
     assert sum(len(sent["MetricData"]) for _, sent in calls) == 4 * pools
     for operation, sent in calls:

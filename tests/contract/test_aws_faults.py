@@ -25,7 +25,7 @@ from botocore.httpsession import URLLib3Session
 
 from offpeak.aws.connect import Aws, SettingMissing
 from offpeak.aws.errors import translated
-from offpeak.core.errors import InvalidRequest, NotFound, StateConflict, Unavailable
+from offpeak.core.errors import InvalidRequest, MultipartGone, NotFound, StateConflict, Unavailable
 from offpeak.core.ids import ACCOUNT, BATCH
 from offpeak.core.ports import Add, Save
 from tests.contract import rows
@@ -55,7 +55,7 @@ URL = {"endpoint_url": "http://localhost"}
         (refusal("TransactionInProgressException"), Unavailable),
         (refusal("NoSuchKey", 404), NotFound),
         (refusal("404", 404), NotFound),
-        (refusal("NoSuchUpload", 404), NotFound),
+        (refusal("NoSuchUpload", 404), MultipartGone),
         (refusal("EntityTooSmall"), InvalidRequest),
         (refusal("InvalidPartOrder"), InvalidRequest),
         (refusal("ThrottlingException"), Unavailable),

@@ -92,13 +92,19 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         key, value = get_args(hint)
         return st.dictionaries(values_of(key), values_of(value), max_size=3)
     if get_origin(hint) is tuple:
-        return st.lists(values_of(get_args(hint)[0]), max_size=3).map(tuple)
+        return _tuples(*get_args(hint))
     if get_origin(hint) is Literal or isinstance(hint, EnumType):
         return st.sampled_from(list(get_args(hint) or hint))
     if get_args(hint):
         return st.one_of(*map(values_of, get_args(hint)))
     hints = get_type_hints(hint)
     return st.builds(hint, **{f.name: values_of(hints[f.name]) for f in fields(hint)})
+
+
+def _tuples(*hints: Any) -> st.SearchStrategy[Any]:
+    if hints[-1] is Ellipsis:
+        return st.lists(values_of(hints[0]), max_size=3).map(tuple)
+    return st.tuples(*map(values_of, hints))
 
 
 @pytest.mark.parametrize(("kind", "to_item", "from_item"), MAPPERS)

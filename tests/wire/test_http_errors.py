@@ -16,7 +16,7 @@ TREE = [
 ]
 STATUSES = {
     "InvalidRequest": 400, "TooLarge": 413, "Unauthenticated": 401, "NotFound": 404,
-    "MultipartGone": 404,
+    "MultipartGone": 404, "Forbidden": 403,
     "StateConflict": 409, "QuotaExceeded": 429, "InsufficientCredits": 402, "Unavailable": 503,
     "TooManyRequests": 429,
 }  # fmt: skip
