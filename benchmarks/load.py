@@ -5,11 +5,12 @@
 `batches` are open at any time: whoever sees its own end reads its results, checks them line by line, and makes the
 next one. Beside the owners further clients look at the same batches. Each of them asks every `poll_seconds`, each at a
 moment of its own, on the echo engine, through door and gateway. After `seconds` no batch is made any more and the open
-ones run to their ends. A batch is lost if it doesn't end `completed` with each line's answer once and in order.
+ones are cancelled. A batch is lost if it doesn't end with each line once, in its output or its error file, in order; one
+that nobody cancelled if not all lines are in its output.
 
-The seconds begin when all batches are validated. Latencies and memory are those of the `seconds` alone, errors are
-counted from the first call on. Memory is resident, by process: ours, and the AWS emulator's, which keeps tables,
-queues, logs and executions in its own.
+The seconds begin when all batches are validated. Latencies and memory are those of the `seconds` alone; errors are
+counted from the first call until the seconds are over. Memory is resident, by process: ours, and the AWS emulator's,
+which keeps tables, queues, logs and executions in its own.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ DRAIN_SECONDS_MAX = 1_800.0
 SAMPLE_SECONDS = 15.0
 CREATORS = 4
 CONCURRENCY = 8
+ENDING_AT_ONCE, END_POLL_SECONDS = 4, 1.0
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 ENDPOINT = "/v1/chat/completions"
 say = partial(print, file=sys.stderr, flush=True)
@@ -54,7 +56,7 @@ class Load:
     seconds: float = 600.0
     poll_seconds: float = 30.0
     lines: int = 10
-    line_seconds: float = 10.0
+    line_seconds: float = 30.0
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ def input_lines(model: str, load: Load) -> list[dict[str, Any]]:
     text = f"[[sleep={load.line_seconds}]] Say"
     return [
         {
-            "custom_id": f"line-{n}", "method": "POST", "url": ENDPOINT,
+            "custom_id": f"line-{n:04}", "method": "POST", "url": ENDPOINT,
             "body": {"model": model, "messages": [{"role": "user", "content": f"{text} {n}."}]},
         }
         for n in range(load.lines)
@@ -91,7 +93,7 @@ def input_lines(model: str, load: Load) -> list[dict[str, Any]]:
 
 
 class Crowd:
-    """All clients of one run. `measuring` until the seconds are over; what comes after is not counted."""
+    """All clients of one run. `measuring` until the seconds are over; only until then they poll."""
 
     def __init__(
         self, http: httpx.AsyncClient, lines: Sequence[dict[str, Any]], load: Load
@@ -100,6 +102,7 @@ class Crowd:
         self._lines = lines
         self._load = load
         self._until = 0.0
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self.seen = Seen()
 
     @property
@@ -167,26 +170,32 @@ class Crowd:
         pause = self._load.poll_seconds
         await asyncio.sleep(random.uniform(0, pause))
         next_at = time.monotonic()
-        while self.measuring or (is_owner and place.batch_id):
+        while self.measuring:
             await self._poll(place, is_owner=is_owner)
             next_at = max(next_at + pause, time.monotonic())
             await asyncio.sleep(next_at - time.monotonic())
+        if is_owner:
+            async with self._ending:
+                await self._end(place)
 
     async def _poll(self, place: Place, *, is_owner: bool) -> None:
-        batch_id, began, counts = place.batch_id, time.monotonic(), self.measuring
-        answer = await self.call("GET", f"/batches/{batch_id}", place.key)
-        if counts:
-            self.seen.polls += 1
-            self.seen.latencies.append(time.monotonic() - began)
-        if answer is None or not is_owner:
-            return
-        batch = answer.json()
-        if batch["status"] in ENDED:
-            await self._check(place, batch)
-            if self.measuring:
-                await self.create(place)
-            else:
-                place.batch_id = ""
+        began = time.monotonic()
+        answer = await self.call("GET", f"/batches/{place.batch_id}", place.key)
+        self.seen.polls += 1
+        self.seen.latencies.append(time.monotonic() - began)
+        if is_owner and answer is not None and answer.json()["status"] in ENDED:
+            await self._check(place, answer.json())
+            await self.create(place)
+
+    async def _end(self, place: Place) -> None:
+        """Cancels it, if there is still something to cancel, and waits until it has ended."""
+        await self.call("POST", f"/batches/{place.batch_id}/cancel", place.key)
+        while True:
+            answer = await self.call("GET", f"/batches/{place.batch_id}", place.key)
+            if answer is not None and answer.json()["status"] in ENDED:
+                await self._check(place, answer.json())
+                return
+            await asyncio.sleep(END_POLL_SECONDS)
 
     async def _check(self, place: Place, batch: dict[str, Any]) -> None:
         self.seen.ended += 1
@@ -195,15 +204,23 @@ class Crowd:
             self.seen.lost.append(batch["id"])
 
     async def _is_whole(self, place: Place, batch: dict[str, Any]) -> bool:
-        if batch["status"] != "completed" or not batch["output_file_id"]:
-            return False
-        path = f"/files/{batch['output_file_id']}/content"
-        answer = await self.call("GET", path, place.key)
-        while answer is None:
-            await asyncio.sleep(1)
-            answer = await self.call("GET", path, place.key)
-        found = [json.loads(line)["custom_id"] for line in answer.text.splitlines()]
-        return found == [line["custom_id"] for line in self._lines]
+        wanted = [line["custom_id"] for line in self._lines]
+        output, errors = [
+            await self._ids(place, batch[name]) for name in ("output_file_id", "error_file_id")
+        ]
+        if batch["status"] == "completed":
+            return output == wanted and not errors
+        in_order = all(sorted(ids, key=wanted.index) == ids for ids in (output, errors))
+        return batch["status"] == "cancelled" and in_order and sorted(output + errors) == wanted
+
+    async def _ids(self, place: Place, file_id: str | None) -> list[str]:
+        """The lines of a result file, by custom id, again until it can be read."""
+        answer = None
+        while file_id is not None and answer is None:
+            answer = await self.call("GET", f"/files/{file_id}/content", place.key)
+            await asyncio.sleep(0 if answer is not None else 1)
+        lines = answer.text.splitlines() if answer is not None else []
+        return [json.loads(line)["custom_id"] for line in lines]
 
 
 async def crowd(cloud: LocalCloud, load: Load) -> dict[str, Any]:
@@ -286,8 +303,17 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=default.batches, help="open at a time")
     parser.add_argument("--clients", type=int, default=default.clients)
     parser.add_argument("--seconds", type=float, default=default.seconds)
+    parser.add_argument(
+        "--line-seconds", type=float, default=default.line_seconds,
+        help="what the engine takes for a line: how fast batches end and others are made",
+    )  # fmt: skip
     asked = parser.parse_args()
-    load = Load(batches=asked.batches, clients=asked.clients, seconds=asked.seconds)
+    load = Load(
+        batches=asked.batches,
+        clients=asked.clients,
+        seconds=asked.seconds,
+        line_seconds=asked.line_seconds,
+    )
     with (
         leave_on_signals(),
         tempfile.TemporaryDirectory(prefix="offpeak-") as folder,
