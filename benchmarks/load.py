@@ -5,8 +5,8 @@
 `batches` are open at any time: whoever sees its own end reads its results, checks them line by line, and makes the
 next one. Beside the owners further clients look at the same batches. Each of them asks every `poll_seconds`, each at a
 moment of its own, on the echo engine, through door and gateway. After `seconds` no batch is made any more and the open
-ones are cancelled. A batch is lost if it doesn't end with each line once, in its output or its error file, in order; one
-that nobody cancelled if not all lines are in its output.
+ones are cancelled. A batch is lost if it doesn't end with each line once, in its output or its error file, in order;
+one that nobody cancelled if not all lines are in its output.
 
 The seconds begin when all batches are validated. Latencies and memory are those of the `seconds` alone; errors are
 counted from the first call until the seconds are over. Memory is resident, by process: ours, and the AWS emulator's,
