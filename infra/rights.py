@@ -130,8 +130,8 @@ def _by_resource(statements: Iterable[iam.PolicyStatement]) -> Iterator[iam.Poli
     resources: dict[tuple[str, ...], list[str]] = {}
     for resource, allowed in actions.items():
         resources.setdefault(tuple(sorted(allowed)), []).append(resource)
-    for allowed, found in resources.items():
-        yield _allow(list(allowed), *found)
+    for together, found in resources.items():
+        yield _allow(list(together), *found)
 
 
 def _rows(access: Access, resources: Resources) -> Iterator[iam.PolicyStatement]:
