@@ -30,7 +30,7 @@ up: setup $(if $(filter vllm,$(ENGINE)),setup-vllm) ## the local cloud, until Ct
 	@exec $(BIN)/python -m offpeak.local.up --engine '$(ENGINE)' --port '$(PORT)' $(if $(MODEL),--model '$(MODEL)')
 
 test: setup setup-vllm setup-tests lint ## linters, types, fences and the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check

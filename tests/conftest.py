@@ -1,7 +1,8 @@
 """What the whole suite shares: the emulator's interpreter, and one local cloud for the tests that need one.
 
-Tests marked `cloud` start the emulator; those that take the fixture `cloud` share one local cloud per pytest process
-(with xdist: one per worker, so run them with `-n0`, or grouped on one worker by `--dist loadgroup`).
+Tests marked `cloud` start the emulator; those that take the fixture `cloud` share one local cloud per pytest process:
+with `-n 2`, one per worker. `--dist loadfile` keeps a file's tests on one of them, so that what a file shares is
+started once.
 """
 
 from __future__ import annotations

@@ -99,7 +99,6 @@ ALLOWED: dict[str, float] = {
 
 
 @pytest.mark.cloud
-@pytest.mark.xdist_group("cost")
 def test_a_shard_makes_no_more_calls_than_it_may(measured: tuple[Measured, Bill]) -> None:
     bill = shard_bill(measured[0])
     services = {service_of(line) for _, line in bill}
@@ -113,7 +112,6 @@ def test_a_shard_makes_no_more_calls_than_it_may(measured: tuple[Measured, Bill]
 
 
 @pytest.mark.cloud
-@pytest.mark.xdist_group("cost")
 def test_a_request_is_one_row_and_one_message(measured: tuple[Measured, Bill]) -> None:
     request = measured[1]
     assert request["api", "api"] == pytest.approx(2, abs=0.01)
@@ -122,7 +120,6 @@ def test_a_request_is_one_row_and_one_message(measured: tuple[Measured, Bill]) -
 
 
 @pytest.mark.cloud
-@pytest.mark.xdist_group("cost")
 def test_longer_paces_cost_less_and_counts_survive_their_file(
     measured: tuple[Measured, Bill],
 ) -> None:
@@ -135,7 +132,6 @@ def test_longer_paces_cost_less_and_counts_survive_their_file(
 
 
 @pytest.mark.cloud
-@pytest.mark.xdist_group("cost")
 def test_the_last_line_is_the_figures(
     measured: tuple[Measured, Bill],
     monkeypatch: pytest.MonkeyPatch,

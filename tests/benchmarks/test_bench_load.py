@@ -9,7 +9,7 @@ import pytest
 from benchmarks.load import Load, Seen, crowd, figures
 from offpeak.local.cloud import LocalCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 TINY = Load(batches=4, clients=8, seconds=5.0, poll_seconds=1.0, lines=3, line_seconds=0.0)
 

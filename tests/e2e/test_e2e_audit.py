@@ -12,7 +12,7 @@ from offpeak.local.cloud import LocalCloud
 from tests.e2e.caller import Caller
 from tests.e2e.command import offpeak
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 
 def test_keys_limits_and_credits_are_traced_to_whoever_changed_them(

@@ -15,7 +15,7 @@ from tests.e2e.follow import until_ended
 from tests.e2e.lines import chat_line, ids, jsonl, parse
 from tests.e2e.schemas import assert_fits
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 LINE_BYTES_MAX = 1_000_000
 MISSING = "missing_required_parameter"

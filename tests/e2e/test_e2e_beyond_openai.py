@@ -11,7 +11,7 @@ from tests.e2e.follow import until_ended
 from tests.e2e.lines import assert_each_once_in_input_order, chat_line, ids, jsonl, parse
 from tests.e2e.schemas import assert_fits
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 MODELS = ("offpeak/tiny-chat", "offpeak/tiny-embed")
 

@@ -23,7 +23,7 @@ from tests.e2e.lines import (
     parse,
 )
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 LINES = chat_lines(8)

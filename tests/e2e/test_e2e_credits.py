@@ -29,7 +29,7 @@ from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import MODEL, chat_line, chat_lines, jsonl, parse
 from tests.tiny_tokenizer import tiny_tokenizer_json
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 MODELS = ("offpeak/tiny-chat", "offpeak/tiny-embed")
 Credits = Callable[..., subprocess.CompletedProcess[str]]

@@ -22,7 +22,7 @@ from tests.e2e.follow import until_ended
 from tests.e2e.lines import assert_each_once_in_input_order, chat_line, jsonl, parse
 from tests.e2e.receiver import until
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 LINES = [chat_line(f"wide-{n:03}", f"{n} {'x' * 500_000}") for n in range(60)]
 CONTENT = jsonl(LINES)

@@ -15,7 +15,7 @@ from tests.e2e.command import offpeak
 from tests.e2e.drop_folder import Folder, folder_of
 from tests.e2e.lines import MODEL, assert_each_once_in_input_order, chat_lines, jsonl
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.e2e.lines import (
     parse,
 )
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 # Quick lines and endless ones, in turn, so that neither file is simply the first half.
 QUICK = chat_lines(20, "quick")

@@ -14,7 +14,7 @@ from tests.e2e.caller import Caller
 from tests.e2e.lines import chat_line, jsonl
 from tests.e2e.sdks import HERE, ROOT
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 
 def _run(

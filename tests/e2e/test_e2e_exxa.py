@@ -24,7 +24,7 @@ from tests.e2e.exxa_snippets import (
 )
 from tests.e2e.lines import MODEL
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 SECONDS_MAX = 120.0
 ENDED = frozenset({"completed", "failed", "cancelled"})

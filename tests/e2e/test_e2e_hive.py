@@ -18,7 +18,7 @@ from tests.e2e.command import offpeak
 from tests.e2e.lines import MODEL
 from tests.e2e.receiver import Received, Receiver, receiving, until
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 CURL = r"""
 curl --location 'https://api.thehive.ai/api/v1/task/async' \

@@ -11,7 +11,7 @@ from offpeak.steps.revoke_key import revoke_key
 from tests.e2e.caller import Caller
 from tests.e2e.schemas import assert_fits
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 REVOKED_SECONDS_MAX = 60.0
 SLACK_SECONDS = 30.0  # a look at it may take long on a busy machine

@@ -14,7 +14,7 @@ from tests.e2e.caller import Caller
 from tests.e2e.follow import until, until_ended
 from tests.e2e.lines import assert_each_once_in_input_order, chat_line, chat_lines, jsonl, parse
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 SHARD_LINES = 2_000
 # Two shards that hold the two slots which any run may have, until they are cancelled, and a third that waits for one.

@@ -17,7 +17,7 @@ from tests.e2e.caller import Caller
 from tests.e2e.follow import until_ended
 from tests.e2e.lines import MODEL, chat_line, jsonl, parse
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 92
 SEEN = "[image/png, 100 bytes]"

@@ -17,7 +17,7 @@ from tests.e2e.caller import Caller
 from tests.e2e.follow import until_ended
 from tests.e2e.lines import chat_line, ids, jsonl, parse
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 BASE, FAST = "Meta/Llama-3.1-70B-Instruct", "Meta/Llama-3.1-70B-Instruct-fast"
 EMBEDDINGS = "/v1/embeddings"

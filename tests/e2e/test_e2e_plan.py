@@ -21,7 +21,7 @@ from tests.e2e.deployment import call_function, connect, make_caller
 from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import assert_each_once_in_input_order, chat_line, chat_lines, jsonl, parse
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 HOUR = 3_600
 REGION = "us-east-1"

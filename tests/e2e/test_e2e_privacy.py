@@ -30,7 +30,7 @@ from tests.e2e.receiver import receiving
 from tests.e2e.receiver import until as wait_until
 from tests.e2e.stores import Stores
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 DAY = 86_400
 # Where a prompt, or what a model answered to it, may lie; docs/security.md says for how long.

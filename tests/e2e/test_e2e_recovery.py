@@ -17,7 +17,7 @@ from tests.e2e.deployment import connect, make_caller, sweeping
 from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import assert_each_once_in_input_order, chat_line, chat_lines, jsonl, parse
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 LEASE_SECONDS = 8
 FAST = {

@@ -12,7 +12,7 @@ import pytest
 from offpeak.local.cloud import LocalCloud
 from tests.e2e.command import offpeak
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 DEAD = "offpeak-local-dispatch-dead.fifo"
 

@@ -22,7 +22,7 @@ from tests.e2e.lines import (
     shuffled_questions,
 )
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 CHAT = "/v1/chat/completions"
 OTHER = "offpeak/tiny-embed"

@@ -14,7 +14,7 @@ from tests.e2e.follow import until_ended
 from tests.e2e.lines import chat_lines, jsonl
 from tests.e2e.schemas import assert_fits
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 LINES = chat_lines(3)
 BATCH = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}

@@ -36,7 +36,7 @@ from tests.e2e.lines import (
 from tests.e2e.receiver import receiving
 from tests.e2e.receiver import until as wait_until
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 
 @pytest.fixture(scope="module")

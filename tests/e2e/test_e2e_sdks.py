@@ -14,7 +14,7 @@ from tests.e2e.lines import assert_each_once_in_input_order, jsonl, parse
 from tests.e2e.schemas import assert_fits
 from tests.e2e.sdks import LARGE, SMALL
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 
 @pytest.fixture(

@@ -13,7 +13,7 @@ from tests.e2e.caller import Caller
 from tests.e2e.command import offpeak
 from tests.e2e.lines import MODEL
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.caller import Caller, description
 from tests.e2e.lines import MODEL, ids, jsonl, parse
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -21,7 +21,7 @@ from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import MODEL, assert_each_once_in_input_order, chat_lines, jsonl, parse
 from tests.local.endpoint_update import begin_update
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 WINDOW = 64  # lines that the echo answers at once
 # At this pace the lines take ten minutes, and one window of them five seconds.

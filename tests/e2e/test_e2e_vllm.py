@@ -22,7 +22,6 @@ from tests.e2e.lines import assert_each_once_in_input_order, chat_line, jsonl, p
 pytestmark = [
     pytest.mark.cloud,
     pytest.mark.vllm,
-    pytest.mark.xdist_group("cloud"),
     pytest.mark.timeout(600),
 ]
 

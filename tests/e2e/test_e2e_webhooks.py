@@ -14,7 +14,7 @@ from tests.e2e.follow import until_ended
 from tests.e2e.lines import chat_lines, jsonl
 from tests.e2e.receiver import Received, Receiver, receiving, until
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 ENDPOINT: Final = "/v1/chat/completions"
 
 

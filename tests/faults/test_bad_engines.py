@@ -9,7 +9,7 @@ from tests.e2e.lines import chat_line, chat_lines
 from tests.faults.books import assert_nothing_lost
 from tests.faults.faulty_cloud import FaultyCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 GOOD = chat_lines(20, "good")
 LINE_SECONDS_MAX = 12

@@ -12,7 +12,7 @@ from tests.faults.books import assert_nothing_lost
 from tests.faults.crossing import At
 from tests.faults.faulty_cloud import CLAIM_SECONDS, FaultyCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 LINES = [*chat_lines(12, "quick"), chat_line("failing", "[[status=400]]")]
 WRITE = "TransactWriteItems|PutItem|UpdateItem|PutObject"

@@ -12,7 +12,7 @@ from tests.faults.books import assert_nothing_lost
 from tests.faults.crossing import At
 from tests.faults.faulty_cloud import FaultyCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 
 QUICK = chat_lines(20, "quick")
 GATED = [chat_line(f"gated-{n}", f"[[gate]] {n}") for n in range(4)]

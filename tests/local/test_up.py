@@ -16,7 +16,7 @@ import pytest
 from offpeak.local.processes import Process, answers, free_port
 from offpeak.local.up import LOCAL_FILE
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("cloud")]
+pytestmark = [pytest.mark.cloud]
 ROOT = Path(__file__).parents[2]
 FACTS = {"base_url", "api_key", "account", "aws_endpoint_url", "bucket", "engine", "model"}
 
