@@ -118,7 +118,10 @@ def rights(stage: Synthesised) -> list[Right]:
         for name, policy in policies(template)
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
     ]  # fmt: skip
-    return sorted(set(found), key=lambda right: (right.role, right.actions, right.resources))
+    return sorted(
+        set(found),
+        key=lambda right: (right.role, right.actions, right.resources, right.condition, right.part),
+    )
 
 
 def policies(template: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:

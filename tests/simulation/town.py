@@ -113,7 +113,16 @@ class Town(Weather):
 
     def _has_ended(self) -> bool:
         scenario = self.scenario
-        return self.ticks > max(scenario.group_at, scenario.cancel_group_at) and not self._unended()
+        return (
+            self.ticks > max(scenario.group_at, scenario.cancel_group_at)
+            and not self._unended()
+            and not self._untold()
+        )
+
+    def _untold(self) -> list[Request]:
+        """Of those whose id nobody knows, since their caller had given up: a callback is waited for all the same."""
+        rows: list[Request] = self.rows(Request)
+        return [row for row in rows if row.callback and not self.has_been_told(row)]
 
     def _unended(self) -> list[object]:
         """Whoever calls is a task, and gone when it was answered."""

@@ -19,6 +19,8 @@ from tests.steps.request_simulation import RequestSimulation
 from tests.steps.simulation import RECEIVES_MAX
 
 FUNCTION_SECONDS_MAX = 900
+API_SECONDS_MAX = 29
+"""A function that answers calls ends when the gateway gives up."""
 ROLLING_TICKS = 400
 """How long some functions are of the new version already and others not yet."""
 STATE_TRIES_MAX = 4
@@ -72,6 +74,8 @@ class Weather(RequestSimulation):
     def is_fatal(self, task: Task) -> bool:
         """Functions have a time limit; instances have none of ours."""
         limit = FUNCTION_SECONDS_MAX if self.is_calm else self.scenario.function_seconds
+        if task.process.name == "call":
+            limit = min(limit, API_SECONDS_MAX)
         is_late = self.memory.clock.now() - task.process.started > limit
         return (is_late and task.process.name != "worker") or super().is_fatal(task)
 

@@ -195,10 +195,11 @@ class Interleaving:
         return task
 
     def come_late(self, name: str, effect: Callable[[], Any]) -> None:
-        """What was given up on its way arrives nevertheless, minutes later, when others have changed what was there."""
+        """What was given up on its way arrives nevertheless, when others have changed what was there: within the minute
+        after which the SDK's connection is gone."""
 
         def arrive() -> None:
-            self.sleep(self.random.choice([1, 40, 200]))
+            self.sleep(self.random.choice([1, 40, 60]))
             with suppress(OffpeakError):
                 effect()
 
