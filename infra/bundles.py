@@ -80,7 +80,7 @@ def make_bundles(root: Path, *, models: Path, target: Target) -> Bundles:
     shelf = root / ".offpeak/bundles"
     shelf.mkdir(parents=True, exist_ok=True)
     return Bundles(
-        code=_copied(shelf, "code", root, CODE, models),
+        code=_copied(shelf, "code", root, CODE, models, compiled=target == "host"),
         container=_copied(shelf, "container", root, CONTAINER, models),
         door=_copied(shelf, "door", root, DOOR, models),
         layer=_layer(shelf, "layer", root / REQUIREMENTS, target),
@@ -88,11 +88,19 @@ def make_bundles(root: Path, *, models: Path, target: Target) -> Bundles:
     )
 
 
-def _copied(shelf: Path, kind: str, root: Path, parts: Iterable[str], models: Path) -> Path:
+def _copied(
+    shelf: Path,
+    kind: str,
+    root: Path,
+    parts: Iterable[str],
+    models: Path,
+    *,
+    compiled: bool = False,
+) -> Path:
     """The sources under `parts`, and the models file as `models.toml`."""
     sources = {path.relative_to(root).as_posix(): path for path in _sources(root, parts)}
     sources["models.toml"] = models
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_host()} compiled\n".encode() if compiled else b"")
     for name, path in sorted(sources.items()):
         digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
 
@@ -100,6 +108,8 @@ def _copied(shelf: Path, kind: str, root: Path, parts: Iterable[str], models: Pa
         for name, path in sources.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
+        if compiled:
+            _compile(folder)
 
     return _kept(shelf / f"{kind}-{digest.hexdigest()[:16]}", build)
 
@@ -118,11 +128,7 @@ def _sources(root: Path, parts: Iterable[str]) -> Iterator[Path]:
 def _layer(shelf: Path, kind: str, requirements: Path, target: Target) -> Path:
     if not requirements.exists():
         raise BundleFailed(f"{requirements} is missing.")
-    where = (
-        "lambda"
-        if target == "lambda"
-        else f"{sysconfig.get_platform()}-{sys.version_info[0]}{sys.version_info[1]}"
-    )
+    where = "lambda" if target == "lambda" else _host()
     made_of = (
         requirements.read_bytes()
         + repr((_LAMBDA, sorted(SDK_SERVICES), where, "compiled")).encode()
@@ -139,6 +145,10 @@ def _layer(shelf: Path, kind: str, requirements: Path, target: Target) -> Path:
     return _kept(shelf / f"{kind}-{where}-{digest}", build)
 
 
+def _host() -> str:
+    return f"{sysconfig.get_platform()}-{sys.version_info[0]}{sys.version_info[1]}"
+
+
 def _install(requirements: Path, into: Path, options: Iterable[str]) -> None:
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check",
@@ -152,8 +162,8 @@ def _install(requirements: Path, into: Path, options: Iterable[str]) -> None:
 
 
 def _compile(packages: Path) -> None:
-    """Bytecode halves a cold start. Lambda's own would need its interpreter here; the emulator unpacks the layer anew
-    for every function, with new times, so that only bytecode which isn't checked against its source is of use."""
+    """Bytecode halves a cold start. Lambda's own would need its interpreter here. Copies get new times, so only
+    bytecode that isn't checked against its source is of use."""
     compileall.compile_dir(
         packages,
         quiet=2,

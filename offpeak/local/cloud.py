@@ -259,7 +259,7 @@ class LocalCloud:
 
     def _forget_state(self) -> None:
         """Objects and unpacked functions take room; the logs stay."""
-        for name in ("s3", "tmp"):
+        for name in ("s3", "tmp", "functions"):
             shutil.rmtree(self._folder / "emulator" / name, ignore_errors=True)
 
     @property
@@ -282,6 +282,7 @@ class LocalCloud:
         self._deployed: Deployed = deploy(
             [only(s, "AWS::IAM::") if s.name.startswith((INFERENCE, DOOR)) else s for s in stacks],
             self._emulator.environment,
+            unpacked=self._folder / "emulator/functions",
         )
 
     def _stage_tokenizers(self) -> None:

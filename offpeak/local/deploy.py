@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from offpeak.local.assembly import FileAsset, Stack
 from offpeak.local.emulator import ACCOUNT_ID, REGION
+from offpeak.local.packages import package, unpack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -29,7 +28,6 @@ PSEUDO_PARAMETERS = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 TEMPLATES = "templates"
-_EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
 class DeployFailed(RuntimeError):
@@ -54,12 +52,13 @@ def session_of(environment: Mapping[str, str]) -> boto3.Session:
     )
 
 
-def deploy(stacks: Sequence[Stack], environment: Mapping[str, str]) -> Deployed:
-    """Uploads the stacks' assets and creates them in the given order. Raises DeployFailed."""
+def deploy(stacks: Sequence[Stack], environment: Mapping[str, str], *, unpacked: Path) -> Deployed:
+    """Uploads the stacks' assets and creates them in the given order. Functions run from `unpacked`, a folder that
+    must stay while they do (packages.py). Raises DeployFailed."""
     session, url = session_of(environment), environment["AWS_ENDPOINT_URL"]
     s3 = session.client("s3", endpoint_url=url)
     cloudformation = session.client("cloudformation", endpoint_url=url)
-    _upload(s3, [asset for stack in stacks for asset in stack.assets])
+    _upload(s3, [asset for stack in stacks for asset in stack.assets], unpacked)
     s3.create_bucket(Bucket=TEMPLATES)
     outputs = {}
     for stack in stacks:
@@ -75,7 +74,7 @@ def deploy(stacks: Sequence[Stack], environment: Mapping[str, str]) -> Deployed:
     return Deployed(outputs, physical, exports)
 
 
-def _upload(s3: S3Client, assets: Sequence[FileAsset]) -> None:
+def _upload(s3: S3Client, assets: Sequence[FileAsset], unpacked: Path) -> None:
     uploaded: set[tuple[str, str]] = set()
     buckets: set[str] = set()
     for asset in assets:
@@ -84,7 +83,9 @@ def _upload(s3: S3Client, assets: Sequence[FileAsset]) -> None:
             s3.create_bucket(Bucket=bucket)
             buckets.add(bucket)
         if (bucket, key) not in uploaded:
-            body = _zip_bytes(asset.path) if asset.zipped else asset.path.read_bytes()
+            body = (
+                package(unpack(asset.path, unpacked)) if asset.zipped else asset.path.read_bytes()
+            )
             s3.put_object(Bucket=bucket, Key=key, Body=body)
             uploaded.add((bucket, key))
 
@@ -93,17 +94,6 @@ def _located(name: str) -> str:
     for parameter, value in PSEUDO_PARAMETERS.items():
         name = name.replace(f"${{{parameter}}}", value)
     return name
-
-
-def _zip_bytes(folder: Path) -> bytes:
-    """The folder as a zip archive whose bytes depend on its contents only. Stored, not deflated: nobody ships it."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH_OF_ZIP)
-            entry.external_attr = (path.stat().st_mode & 0xFFFF) << 16
-            archive.writestr(entry, path.read_bytes())
-    return buffer.getvalue()
 
 
 def _create(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.bundles import BundleFailed, Bundles, make_bundles
+from infra.bundles import BundleFailed, Bundles, Target, make_bundles
 
 SOURCES = (
     "offpeak/__init__.py", "offpeak/core/shard.py", "offpeak/wire/jsonl.py",
@@ -52,8 +52,8 @@ def _lock(root: Path, requirement: str) -> None:
         (root / f"requirements-{name}.txt").write_text(f"botocore @ {requirement}\n")
 
 
-def _make(root: Path) -> Bundles:
-    return make_bundles(root, models=root / "my-models.toml", target="host")
+def _make(root: Path, target: Target = "host") -> Bundles:
+    return make_bundles(root, models=root / "my-models.toml", target=target)
 
 
 def _files(folder: Path) -> set[str]:
@@ -61,11 +61,18 @@ def _files(folder: Path) -> set[str]:
 
 
 def test_functions_carry_what_they_import_and_neither_tests_nor_caches(project: Path) -> None:
-    assert _files(_make(project).code) == {
+    assert _files(_make(project, "lambda").code) == {
         "offpeak/__init__.py", "offpeak/core/shard.py", "offpeak/wire/jsonl.py",
         "offpeak/steps/sweep.py", "offpeak/planner/cut_shards.py", "offpeak/aws/connect.py",
         "lambdas/sweep/handler.py", "models.toml",
     }  # fmt: skip
+
+
+def test_functions_of_this_machine_carry_bytecode_too(project: Path) -> None:
+    files = _files(_make(project).code)
+    compiled = {name for name in files if name.endswith(".pyc")}
+    assert files - compiled == _files(_make(project, "lambda").code)
+    assert len(compiled) == sum(name.endswith(".py") for name in files)
 
 
 def test_the_container_is_built_from_the_worker_and_not_from_the_functions(project: Path) -> None:
