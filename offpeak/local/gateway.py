@@ -8,6 +8,7 @@ added or taken away.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sys
@@ -27,6 +28,9 @@ from starlette.routing import Route
 GATEWAY_BYTES_MAX = 10_485_760
 LAMBDA_BYTES_MAX = 6_291_556
 GATEWAY_SECONDS_MAX = 29.0
+CALLS_AT_ONCE_MAX = 12
+"""On AWS functions scale with their callers. Here each call beyond those that run starts a process, at the cost of the
+others: a crowd would bring itself to a stop. So it waits in line instead, without a limit in time."""
 CONTEXT_BYTES = 2_000  # requestContext and the field names of a proxy event, about
 _HOP_BY_HOP = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "transfer-encoding", "upgrade"}
@@ -102,6 +106,7 @@ def make_app(gateway: Gateway) -> Starlette:
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         trust_env=False,
     )
+    line = asyncio.Semaphore(CALLS_AT_ONCE_MAX)
 
     async def hello(_: Request) -> Response:
         return JSONResponse({"service": "offpeak", "api": "/v1", "stage": "local"})
@@ -114,7 +119,8 @@ def make_app(gateway: Gateway) -> Starlette:
         except TooMuch:
             return gateway.own_answer("REQUEST_TOO_LARGE", 413, "Request Too Long")
         try:
-            return await _ask(client, gateway, request, body)
+            async with line:
+                return await _ask(client, gateway, request, body)
         except httpx.TimeoutException:
             return gateway.own_answer("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
         except (httpx.HTTPError, Broken):
