@@ -26,6 +26,8 @@ RESULTS = ROOT / "benchmarks/results"
 GUIDE = ROOT / "docs/benchmarks.md"
 BEGIN, END = "<!-- results: written by `make bench` -->", "<!-- end of results -->"
 SECONDS_MAX = 3_600
+ROW_ENTRIES_MAX = 12
+"""A figure of more parts than this has no room in the table."""
 # What a whole run takes: sizes at which each says what it has to say, and all but bench-load end in half an hour.
 SIZES: Mapping[str, Mapping[str, str]] = {
     "bench-ingest": {"GB": "1"},
@@ -137,6 +139,8 @@ def figures_in_words(figures: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict) and len(value) > ROW_ENTRIES_MAX:
+        return f"of {len(value)}: in `benchmarks/results`"
     if isinstance(value, dict):
         return "; ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
