@@ -154,7 +154,7 @@ def reads_per_shard(aws: Aws, runs: int, shards: int) -> tuple[float, float]:
                 )
             )
         )  # fmt: skip
-    remembered, reads = RememberedAccounts(), Reads(aws._dynamodb)
+    remembered, reads = RememberedAccounts(), Reads(aws.clients.dynamodb)
 
     def dispatch() -> int:
         return dispatch_shards(

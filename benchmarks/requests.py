@@ -305,11 +305,11 @@ def measure(folder: Path, recorder: Recorder | None = None) -> tuple[dict[str, f
     )  # fmt: skip
     aws.__dict__["workflows"] = _QuietWorkflows(aws.workflows)
     meter = Meter()
-    meter.watch(aws._dynamodb)
+    meter.watch(aws.clients.dynamodb)
     ids, rate = post_all(aws, made.secret)
     sent = len(recorder) if recorder else 0
     url = os.environ["OFFPEAK_REQUEST_QUEUE_URL"]
-    run_all(aws, collect_all(aws, handlers["collect_requests"], aws._sqs, url), handlers)
+    run_all(aws, collect_all(aws, handlers["collect_requests"], aws.clients.sqs, url), handlers)
     bill = scaled(bill_gathering(recorder.calls(sent)), 1 / REQUESTS) if recorder else {}
     writes, reads = Counter(meter.writes), Counter(meter.reads)  # without the check that follows
     lacking = [r.id for r in aws.requests.get_many(ids) if r.status != "completed"]

@@ -4,14 +4,9 @@ function needs only the variables and permissions of the ports it touches."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-import boto3
-from botocore.config import Config
 
 import offpeak
 from offpeak.aws.accounts import DynamoAccounts
@@ -20,6 +15,7 @@ from offpeak.aws.audit import DynamoAudit
 from offpeak.aws.batches import DynamoBatches
 from offpeak.aws.capacity import SageMakerCapacity
 from offpeak.aws.changes import DynamoChanges
+from offpeak.aws.clients import Clients
 from offpeak.aws.clock import SystemClock
 from offpeak.aws.dead_letters import SqsDeadLetters
 from offpeak.aws.deliveries import DynamoDeliveries, SqsCallbacks
@@ -50,19 +46,6 @@ from offpeak.core.catalogue import Catalogue, parse_catalogue
 from offpeak.core.destination import Reach
 from offpeak.core.errors import NotFound
 
-if TYPE_CHECKING:
-    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
-    from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sagemaker import SageMakerClient
-    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
-    from mypy_boto3_sqs import SQSClient
-
-T = TypeVar("T")
-ATTEMPTS_MAX = 5
-CONNECTIONS_MAX = 64
-"""At once and per service: the worker's threads read, renew and checkpoint side by side."""
 MADE_IN = Path(offpeak.__file__).parent.parent
 
 
@@ -75,9 +58,8 @@ class Aws:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._lock = Lock()
         home = environment.get("OFFPEAK_HOME_REGION") or os.environ.get("AWS_REGION")
-        self._session = boto3.Session(region_name=home)
+        self.clients = Clients(home)
         self.clock = SystemClock()
 
     @classmethod
@@ -94,23 +76,23 @@ class Aws:
 
     @cached_property
     def reader(self) -> S3Reader:
-        return S3Reader(self._s3, self._bucket)
+        return S3Reader(self.clients.s3, self._bucket)
 
     @cached_property
     def writer(self) -> S3Writer:
-        return S3Writer(self._s3, self._bucket)
+        return S3Writer(self.clients.s3, self._bucket)
 
     @cached_property
     def multipart(self) -> S3Multipart:
-        return S3Multipart(self._s3, self._bucket)
+        return S3Multipart(self.clients.s3, self._bucket)
 
     @cached_property
     def presigner(self) -> S3Presigner:
-        return S3Presigner(self._s3, self._bucket)
+        return S3Presigner(self.clients.s3, self._bucket)
 
     @cached_property
     def changes(self) -> DynamoChanges:
-        return DynamoChanges(self._dynamodb, self._table_name)
+        return DynamoChanges(self.clients.dynamodb, self._table_name)
 
     @cached_property
     def accounts(self) -> DynamoAccounts:
@@ -150,11 +132,11 @@ class Aws:
 
     @cached_property
     def request_queue(self) -> SqsRequestQueue:
-        return SqsRequestQueue(self._sqs, self._setting("OFFPEAK_REQUEST_QUEUE_URL"))
+        return SqsRequestQueue(self.clients.sqs, self._setting("OFFPEAK_REQUEST_QUEUE_URL"))
 
     @cached_property
     def group_checks(self) -> SqsGroupChecks:
-        return SqsGroupChecks(self._sqs, self._setting("OFFPEAK_GROUP_QUEUE_URL"))
+        return SqsGroupChecks(self.clients.sqs, self._setting("OFFPEAK_GROUP_QUEUE_URL"))
 
     @cached_property
     def ledger(self) -> DynamoLedger:
@@ -170,75 +152,41 @@ class Aws:
 
     @cached_property
     def workflows(self) -> StepFunctions:
-        with self._lock:
-            client = self._session.client("stepfunctions", config=_config(read_seconds=10))
-        return StepFunctions(client, self._setting("OFFPEAK_STATE_MACHINE_ARN"))
+        return StepFunctions(self.clients.stepfunctions, self._setting("OFFPEAK_STATE_MACHINE_ARN"))
 
     @cached_property
     def dispatches(self) -> SqsDispatches:
-        return SqsDispatches(self._sqs, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
+        return SqsDispatches(self.clients.sqs, self._setting("OFFPEAK_DISPATCH_QUEUE_URL"))
 
     @cached_property
     def dead_letters(self) -> SqsDeadLetters:
-        return SqsDeadLetters(self._sqs, f"offpeak-{self._setting('OFFPEAK_STAGE')}-")
+        return SqsDeadLetters(self.clients.sqs, f"offpeak-{self._setting('OFFPEAK_STAGE')}-")
 
     @cached_property
     def drops(self) -> SqsDrops:
-        with self._lock:
-            client = self._session.client("sqs", config=_config(read_seconds=10))
-        return SqsDrops(client, self._setting("OFFPEAK_DROP_QUEUE_URL"), self._bucket)
+        return SqsDrops(self.clients.sqs, self._setting("OFFPEAK_DROP_QUEUE_URL"), self._bucket)
 
     @cached_property
     def endpoints(self) -> SageMakerEndpoints:
-        def runtime(region: str | None) -> SageMakerRuntimeClient:
-            config = _config(read_seconds=15)
-            return self._session.client("sagemaker-runtime", region_name=region, config=config)
-
         return SageMakerEndpoints(
-            self._by_region(runtime), self._setting("OFFPEAK_ENDPOINT_PREFIX")
+            self.clients.sagemaker_runtime, self._setting("OFFPEAK_ENDPOINT_PREFIX")
         )
 
     @cached_property
     def capacity(self) -> SageMakerCapacity:
-        def scaling(region: str | None) -> ApplicationAutoScalingClient:
-            config = _config(read_seconds=10)
-            return self._session.client(
-                "application-autoscaling", region_name=region, config=config
-            )
-
-        def sagemaker(region: str | None) -> SageMakerClient:
-            return self._session.client(
-                "sagemaker", region_name=region, config=_config(read_seconds=10)
-            )
-
         return SageMakerCapacity(
-            self._by_region(scaling), self._by_region(sagemaker),
+            self.clients.autoscaling,
+            self.clients.sagemaker,
             self._setting("OFFPEAK_ENDPOINT_PREFIX"),
-        )  # fmt: skip
-
-    def _by_region(self, make: Callable[[str | None], T]) -> Callable[[str | None], T]:
-        """One client a region, made when it is first needed."""
-        made: dict[str | None, T] = {}
-
-        def client(region: str | None) -> T:
-            with self._lock:
-                if region not in made:
-                    made[region] = make(region)
-            return made[region]
-
-        client(None)
-        return client
+        )
 
     @cached_property
     def announcements(self) -> EventBridgeAnnouncements:
-        with self._lock:
-            client = self._session.client("events", config=_config(read_seconds=10))
-        return EventBridgeAnnouncements(client, self._setting("OFFPEAK_EVENT_BUS"))
+        return EventBridgeAnnouncements(self.clients.events, self._setting("OFFPEAK_EVENT_BUS"))
 
     def secret(self, name: str) -> str:
         """The text of a secret in Secrets Manager, by its name or ARN. Raises NotFound."""
-        with self._lock:
-            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
+        client = self.clients.secretsmanager
         with translated(f"secret {name}"):
             try:
                 return client.get_secret_value(SecretId=name)["SecretString"].strip()
@@ -248,10 +196,8 @@ class Aws:
     @cached_property
     def identity(self) -> str:
         """The ARN of whose credentials these are."""
-        with self._lock:
-            client = self._session.client("sts", config=_config(read_seconds=10))
         with translated("the caller's identity"):
-            return client.get_caller_identity()["Arn"]
+            return self.clients.sts.get_caller_identity()["Arn"]
 
     @cached_property
     def work_metrics(self) -> LoggedMetrics:
@@ -259,12 +205,7 @@ class Aws:
 
     @cached_property
     def metrics(self) -> CloudWatchMetrics:
-        def cloudwatch(region: str | None) -> CloudWatchClient:
-            return self._session.client(
-                "cloudwatch", region_name=region, config=_config(read_seconds=10)
-            )
-
-        return CloudWatchMetrics(self._by_region(cloudwatch), self._setting("OFFPEAK_STAGE"))
+        return CloudWatchMetrics(self.clients.cloudwatch, self._setting("OFFPEAK_STAGE"))
 
     @cached_property
     def webhooks(self) -> DynamoWebhooks:
@@ -276,21 +217,15 @@ class Aws:
 
     @cached_property
     def callbacks(self) -> SqsCallbacks:
-        with self._lock:
-            client = self._session.client("sqs", config=_config(read_seconds=10))
-        return SqsCallbacks(client, self._setting("OFFPEAK_CALLBACK_QUEUE_URL"))
+        return SqsCallbacks(self.clients.sqs, self._setting("OFFPEAK_CALLBACK_QUEUE_URL"))
 
     @cached_property
     def secrets(self) -> ManagedSecrets:
-        with self._lock:
-            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
-        return ManagedSecrets(client, self._setting("OFFPEAK_SIGNING_SECRET"))
+        return ManagedSecrets(self.clients.secretsmanager, self._setting("OFFPEAK_SIGNING_SECRET"))
 
     @cached_property
     def key_hashes(self) -> ManagedKeyHashes:
-        with self._lock:
-            client = self._session.client("secretsmanager", config=_config(read_seconds=10))
-        return ManagedKeyHashes(client, self._setting("OFFPEAK_KEY_PEPPER"))
+        return ManagedKeyHashes(self.clients.secretsmanager, self._setting("OFFPEAK_KEY_PEPPER"))
 
     @cached_property
     def destinations(self) -> HttpDestinations:
@@ -299,7 +234,7 @@ class Aws:
     @property
     def region(self) -> str:
         """The home region: where control plane and data are."""
-        return self._session.region_name or ""
+        return self.clients.home_region
 
     @cached_property
     def signal_sources(self) -> Sequence[ElectricityMaps | WattTime]:
@@ -316,7 +251,7 @@ class Aws:
         return StagedTokenizers(self.reader)
 
     def _table(self, name: str) -> Table:
-        return Table(self._dynamodb, self._table_name(name))
+        return Table(self.clients.dynamodb, self._table_name(name))
 
     def _table_name(self, name: str) -> str:
         return self._setting(f"OFFPEAK_TABLE_{name.upper()}")
@@ -330,42 +265,3 @@ class Aws:
         if not value:
             raise SettingMissing(f"The environment variable {name} is not set.")
         return value
-
-    @cached_property
-    def _dynamodb(self) -> DynamoDBClient:
-        with self._lock:
-            return self._session.client("dynamodb", config=_config(read_seconds=5))
-
-    @cached_property
-    def _sqs(self) -> SQSClient:
-        with self._lock:
-            return self._session.client("sqs", config=_config(read_seconds=10))
-
-    @cached_property
-    def _s3(self) -> S3Client:
-        """Checksums only where S3 requires them: a multipart upload that declares one refuses the parts that clients
-        send to presigned URLs without."""
-        for_s3 = Config(
-            signature_version="s3v4",
-            s3={"addressing_style": _addressing_style()},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        with self._lock:
-            return self._session.client("s3", config=_config(read_seconds=60).merge(for_s3))
-
-
-def _addressing_style() -> Literal["path", "virtual"]:
-    """An endpoint of one's own (an emulator, a proxy) has no name per bucket."""
-    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return "path" if own else "virtual"
-
-
-def _config(*, read_seconds: int) -> Config:
-    return Config(
-        connect_timeout=3,
-        read_timeout=read_seconds,
-        max_pool_connections=CONNECTIONS_MAX,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
-        user_agent_extra="offpeak",
-    )
