@@ -45,14 +45,8 @@ from infra.stacks import (
     StorageStack,
     WafStack,
 )
-from infra.stage import (
-    Stage,
-    StageError,
-    check_regions,
-    parse_stages,
-    stage_named,
-    with_door,
-)
+from infra.stage import Stage
+from infra.stages_file import StageError, check_regions, parse_stages, stage_named, with_door
 from offpeak.core.base_image import PIN_FILE, BaseImage, BaseImageError, parse_base_image
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 from offpeak.core.fit import check_fit

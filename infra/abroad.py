@@ -18,8 +18,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.access import WORKER_ACCESS
 from infra.rights import Resources
+from infra.roles import WORKER_ACCESS
 from infra.stage import Stage
 
 ANSWER_DAYS = 1

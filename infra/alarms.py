@@ -14,8 +14,8 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.access import ACCESS
 from infra.rights import Resources
+from infra.roles import ACCESS
 from infra.stage import Stage
 from offpeak.core.pool import PLAN_SECONDS_MAX
 from offpeak.core.ports.metrics import AT_RISK_BATCHES, PLAN_AGE_SECONDS

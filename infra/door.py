@@ -20,8 +20,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.access import DOOR_ACCESS
 from infra.rights import Resources, environment, grant
+from infra.roles import DOOR_ACCESS
 from infra.stage import Stage
 
 PORT = 8_080

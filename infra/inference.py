@@ -14,10 +14,10 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.access import WORKER_ACCESS
 from infra.encryption import through
 from infra.network import Network
 from infra.rights import Resources, environment, grant
+from infra.roles import WORKER_ACCESS
 from infra.scaling import Scaling
 from offpeak.core.catalogue import Model
 from offpeak.core.destination import Reach

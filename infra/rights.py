@@ -1,4 +1,4 @@
-"""What `infra/access.py` says, as policies and as environments: addresses of what may be touched, of nothing else."""
+"""An `Access` as a policy and as an environment: addresses of what may be touched, of nothing else."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.access import ACCESS, Access
+from infra.access import Access
 from infra.bundles import Bundles
+from infra.roles import ACCESS
 from offpeak.aws.deliveries import BUCKETS
 from offpeak.core.catalogue import Catalogue
 from tests.infra.synthesised import Synthesised, synthesise

@@ -12,7 +12,8 @@ from aws_cdk.assertions import Template
 
 from app import ROOT, add_stacks
 from infra.bundles import Bundles
-from infra.stage import Stage, parse_stages
+from infra.stage import Stage
+from infra.stages_file import parse_stages
 from offpeak.core.catalogue import Catalogue
 
 CONTEXT: Mapping[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]

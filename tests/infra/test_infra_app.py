@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import ROOT, ContextError, choose_line_bytes_max, choose_models, choose_target
-from infra.access import ACCESS
+from infra.roles import ACCESS
 from offpeak.core.catalogue import Catalogue
 from tests.infra.synthesised import CONTEXT
 

@@ -14,9 +14,9 @@ import pytest
 from app import ContextError, choose_door
 from containers.door.app import HEALTH_PATH
 from containers.door.settings import DoorSettings
-from infra.access import DOOR_ACCESS
 from infra.bundles import Bundles
-from infra.stage import StageError, parse_stages
+from infra.roles import DOOR_ACCESS
+from infra.stages_file import StageError, parse_stages
 from offpeak.core.catalogue import Catalogue
 from tests.infra.door_stage import DOOR_STAGE
 from tests.infra.synthesised import STAGES, Synthesised, synthesise

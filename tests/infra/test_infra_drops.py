@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.stacks import StorageStack
-from infra.stage import Stage, StageError, parse_stages
+from infra.stage import Stage
+from infra.stages_file import StageError, parse_stages
 from offpeak.core.drop import DropSource, account_of
 from offpeak.core.layout import (
     batch_errors_key,

@@ -12,7 +12,7 @@ from aws_cdk import App
 from aws_cdk.assertions import Template
 
 from infra.stacks import StorageStack
-from infra.stage import StageError, parse_stages
+from infra.stages_file import StageError, parse_stages
 from tests.infra.role_rights import rights
 from tests.infra.synthesised import STAGES, Synthesised
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from app import ROOT
-from infra.access import ACCESS
 from infra.alarms import KINDS
 from infra.bundles import Bundles
+from infra.roles import ACCESS
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.dead_letter import READERS, dead_name
 from tests.infra.cfn_lint import find_faults

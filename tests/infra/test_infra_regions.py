@@ -10,7 +10,8 @@ import pytest
 from aws_cdk import Stack
 
 from infra.bundles import Bundles
-from infra.stage import Stage, StageError, check_regions
+from infra.stage import Stage
+from infra.stages_file import StageError, check_regions
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.model import Elsewhere, Model
 from tests.infra.synthesised import STAGES, Synthesised, synthesise

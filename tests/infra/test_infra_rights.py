@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from app import ROOT
-from infra.access import ACCESS, Access
+from infra.access import Access
+from infra.roles import ACCESS
 from tests.infra.role_rights import REASONS, UNSCOPED, Right, policies, render, rights
 from tests.infra.synthesised import Synthesised
 

@@ -8,9 +8,10 @@ import pytest
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 
-from infra.access import ACCESS
 from infra.bundles import Bundles
-from infra.stage import LOCAL, Stage, StageError, parse_stages, stage_named
+from infra.roles import ACCESS
+from infra.stage import LOCAL, Stage
+from infra.stages_file import StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue
 from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import STAGES, synthesise
