@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -44,6 +44,7 @@ from offpeak.core.shard import PlannedShard, Shard, ShardStatus
 from offpeak.planner.allow_pools import Allowance, allow_pools
 from offpeak.planner.choose_runs import choose_runs
 from offpeak.steps.move_shard import move_shard
+from offpeak.steps.pool_slots import PoolSlots
 from offpeak.steps.remembered_accounts import RememberedAccounts
 from offpeak.steps.remembered_pools import RememberedPools
 from offpeak.wire.invocation import encode_order
@@ -78,7 +79,8 @@ def dispatch_shards(
     queue = _Queue(pool, runs)
     for allowance in allow_pools(model, planned, now):
         may_work = partial(known.may_work_in, allowance.region, now=now, accounts=accounts)
-        slots = _Slots(model, allowance, open_shards, dispatcher.sent)
+        room = SHARDS_MAX - len(dispatcher.sent)
+        slots = PoolSlots(model, allowance, open_shards, dispatcher.sent, room)
         dispatcher.serve(allowance, slots)
         for shard in _due(open_shards, now):
             if may_work(shard.account_id):
@@ -99,52 +101,6 @@ def dispatch_shards(
     return len(dispatcher.sent)
 
 
-class _Slots:
-    """A pool's slots in one call: what is free, and what each account holds. `sent` is what the call has dispatched by
-    now, to any pool; it dispatches `SHARDS_MAX`."""
-
-    def __init__(
-        self, model: Model, allowance: Allowance, open_shards: Sequence[Shard],
-        sent: Mapping[str, Shard],
-    ) -> None:  # fmt: skip
-        newest = {**{shard.id: shard for shard in open_shards}, **sent}
-        at_work = [
-            shard
-            for shard in newest.values()
-            if shard.status is not ShardStatus.WAITING and shard.region == allowance.region
-        ]
-        instances = allowance.instances
-        self._all = instances * model.invocations_per_instance - len(at_work)
-        self._ordinary = model.ordinary_in_flight(instances)
-        self._ordinary -= sum(not each.express for each in at_work)
-        self._sent_before = len(sent)
-        self.filled = 0
-        self.held = Counter(shard.account_id for shard in at_work)
-
-    @property
-    def free(self) -> int:
-        return max(0, min(self._all, SHARDS_MAX - self._sent_before - self.filled))
-
-    @property
-    def ordinary(self) -> int:
-        """Those that any run may have."""
-        return max(0, min(self.free, self._ordinary))
-
-    @property
-    def express(self) -> int:
-        """Those that only express runs may have."""
-        return self.free - self.ordinary
-
-    def have_room_for(self, shard: Shard) -> bool:
-        return bool(self.free if shard.express else self.ordinary)
-
-    def fill(self, shard: Shard) -> None:
-        self.filled += 1
-        self.held[shard.account_id] += 1
-        self._all -= 1
-        self._ordinary -= not shard.express
-
-
 class _Queue:
     """The runs that wait for the model. What was read for one pool is good for the next, less what it took."""
 
@@ -155,7 +111,7 @@ class _Queue:
         self._each = 0
         self._has_any = False
 
-    def looks(self, slots: _Slots, dispatcher: _Dispatcher) -> Iterator[Sequence[QueuedRun]]:
+    def looks(self, slots: PoolSlots, dispatcher: _Dispatcher) -> Iterator[Sequence[QueuedRun]]:
         """The waiting runs, again and again while slots are free and runs were passed over: whoever comes behind those
         may have them."""
         again = False
@@ -173,7 +129,7 @@ class _Queue:
         left = (replace(run, shards_left=run.shards_left - taken[run.id]) for run in self._found)
         self._found = [run for run in left if run.shards_left > 0]
 
-    def _read(self, slots: _Slots, passed_over: int, *, again: bool) -> None:
+    def _read(self, slots: PoolSlots, passed_over: int, *, again: bool) -> None:
         """Of each account as many runs as there are slots: whoever gets them all has enough."""
         each, wants_any = slots.free + passed_over, bool(slots.ordinary)
         if not again and each <= self._each and wants_any <= self._has_any:
@@ -190,7 +146,7 @@ def _due(open_shards: Sequence[Shard], now: float) -> Sequence[Shard]:
     return sorted((s for s in waiting if s.due_at <= now), key=lambda s: (s.due_at, s.id))
 
 
-def _contending(waiting: Sequence[QueuedRun], slots: _Slots) -> Collection[str]:
+def _contending(waiting: Sequence[QueuedRun], slots: PoolSlots) -> Collection[str]:
     """Accounts that want slots or hold some. One alone has no need of a weight."""
     found = {run.account_id for run in waiting} | set(slots.held)
     return found if len(found) > 1 else ()
@@ -200,7 +156,7 @@ class _Dispatcher:
     """One call's work, at one pool after the other. `sent` are the shards that were invoked, by their ids."""
 
     _allowance: Allowance
-    _slots: _Slots
+    _slots: PoolSlots
 
     def __init__(
         self, model: Model, now: int, reader: Reader, runs: Runs, shards: Shards,
@@ -219,7 +175,7 @@ class _Dispatcher:
         """Runs that gave no shard when asked: at their end, closed, or broken. The next choice is without them."""
         self.endpoint_is_down = False
 
-    def serve(self, allowance: Allowance, slots: _Slots) -> None:
+    def serve(self, allowance: Allowance, slots: PoolSlots) -> None:
         """From now on, this pool."""
         self._allowance = allowance
         self._slots = slots
