@@ -14,9 +14,8 @@ bounds fall back by themselves, and pools follow their work (aws/capacity.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import NotFound, OffpeakError, StateConflict
@@ -54,16 +53,11 @@ from offpeak.core.ports import (
     Shards,
 )
 from offpeak.core.ports.signals import Signals
-from offpeak.core.run import Run, RunStatus
 from offpeak.core.shard import Shard, ShardStatus
-from offpeak.planner.at_risk import TIMED_MIN, measured_pace
-from offpeak.planner.estimate_completion import WorkLeft, work_left
 from offpeak.planner.forecast import RegionForecast, forecast
 from offpeak.planner.plan_capacity import plan
 from offpeak.planner.pool_outlook import pool_outlook
-from offpeak.planner.work_due import Known, work_due
-from offpeak.steps.mark_late_runs import TIMED_RUNS_MAX
-from offpeak.steps.measure_pools import RUNS_READ_MAX
+from offpeak.steps.read_work_due import read_work_due
 from offpeak.steps.remembered_accounts import RememberedAccounts
 
 logger = logging.getLogger(__name__)
@@ -148,7 +142,10 @@ class _Planner:
         if row.plan is not None:
             self._ages[model.pool] = int(self.now - row.plan.made_at)
         open_shards = self._shards.open(model.pool)
-        work = self._work(model, open_shards)
+        work = read_work_due(
+            model, open_shards, now=self.now, runs=self._runs, accounts=self._accounts,
+            remembered_accounts=self._known,
+        )  # fmt: skip
         again = PLAN_AGAIN_SECONDS * self._settings.slot_seconds / SLOT_SECONDS
         made = row.is_due or _is_due(row.plan_at(self.now), work, self.now, again)
         if made:
@@ -176,44 +173,6 @@ class _Planner:
         """Raises StateConflict when an operator, or another look, was quicker: the next look sees what they did."""
         self._changes.commit(Add(row) if is_new else Save(row))
         self._stored = replace(row, version=row.version + 1)
-
-    # ── what there is to do ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def _work(self, model: Model, open_shards: Sequence[Shard]) -> tuple[WorkDue, ...]:
-        waiting = [*self._runs.queued(model.pool), *self._runs.queued(model.pool, express=True)]
-        queued = {run.id for run in waiting}
-        begun = ((run.batch_id, run.number) for run in waiting if run.begun)
-        timed = list(self._read(islice(begun, TIMED_RUNS_MAX)))
-        places = {(s.batch_id, s.run) for s in open_shards if f"{s.batch_id}.{s.run}" not in queued}
-        at_work = list(self._read(islice(sorted(places), RUNS_READ_MAX)))
-        measured = [*timed, *at_work]
-        return work_due(
-            model, waiting, [run for run in at_work if run.status is not RunStatus.CLOSING],
-            open_shards, shard_seconds=measured_pace(measured).cautious,
-            is_measured=sum(run.shards_timed for run in measured) >= TIMED_MIN,
-            pools=lambda run: self._pools_for(model, run),
-            measured=_measured(measured, open_shards, model),
-        )  # fmt: skip
-
-    def _read(self, places: Iterable[tuple[str, int]]) -> Iterator[Run]:
-        for batch_id, number in places:
-            try:
-                yield self._runs.glance(batch_id, number)
-            except NotFound:
-                logger.warning("run %s.%d is not there", batch_id, number)
-
-    def _pools_for(self, model: Model, run: Known) -> frozenset[str] | None:
-        """Where the run's lines may go; None is everywhere."""
-        if not model.regions:
-            return None
-        allowed = frozenset(
-            pool
-            for pool in pools_of(model)
-            if self._known.may_work_in(
-                split_pool(pool)[1], run.account_id, now=self.now, accounts=self._accounts
-            )
-        )
-        return None if len(allowed) == len(pools_of(model)) else allowed
 
     # ── what is planned for it ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -322,14 +281,6 @@ class _Planner:
             logger.warning("pool %s is not set to %d instances: %s", pool, instances, error)
             return False
         return True
-
-
-def _measured(
-    runs: Iterable[Run], open_shards: Sequence[Shard], model: Model
-) -> Mapping[str, WorkLeft]:
-    """Of the runs whose own pace is known, by their ids."""
-    found = (work_left(run, open_shards, model) for run in runs)
-    return {each.run_id: each for each in found if each and each.pace_basis == "measured"}
 
 
 def _is_due(
