@@ -28,6 +28,12 @@ work/groups/{account}/{request}.json             a copy of one large result, for
 
 from __future__ import annotations
 
+from typing import Literal
+
+JSON_LINES = "application/jsonl"
+"""The content type of every object of lines."""
+ResultKind = Literal["output", "error"]
+"""A batch's two result files."""
 TOKENIZER_FILE = "tokenizer.json"
 """What a model's own folder calls it."""
 OWN_PREFIXES = ("files/", "uploads/", "work/", "results/", "errors/", "signals/", "tokenizers/")
@@ -89,8 +95,7 @@ def attempt_report_key(batch_id: str, run: int, shard: int, attempt: int) -> str
     return f"{shard_prefix(batch_id, run, shard)}{attempt:04}/report.json"
 
 
-def assembly_prefix(batch_id: str, kind: str) -> str:
-    """Of the file of this kind, `output` or `error`."""
+def assembly_prefix(batch_id: str, kind: ResultKind) -> str:
     return f"work/{batch_id}/assembly/{kind}/"
 
 

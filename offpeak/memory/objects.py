@@ -15,6 +15,7 @@ from offpeak.core.errors import (
     StateConflict,
     Unauthenticated,
 )
+from offpeak.core.layout import JSON_LINES
 from offpeak.core.ports import (
     PART_BYTES_MAX,
     PART_BYTES_MIN,
@@ -119,7 +120,7 @@ class MemoryWriter:
 
     def put_with(self, key: str, body: bytes, metadata: Mapping[str, str]) -> ObjectInfo:
         """As a producer puts an object, with metadata of theirs. We never do."""
-        return self._bucket.store(key, body, "application/jsonl", metadata=metadata)
+        return self._bucket.store(key, body, JSON_LINES, metadata=metadata)
 
     def delete(self, key: str) -> None:
         with self._bucket.lock:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from offpeak.core.errors import NotFound
+from offpeak.core.layout import JSON_LINES
 from offpeak.core.ports import ObjectInfo
 from offpeak.memory.bucket_on_files import (
     CHUNK_BYTES,
@@ -70,7 +71,7 @@ class FilesWriter:
 
     def put_with(self, key: str, body: bytes, metadata: Mapping[str, str]) -> ObjectInfo:
         """As a producer puts an object, with metadata of theirs. We never do."""
-        stored = self._bucket.new_blob(body, "application/jsonl", metadata)
+        stored = self._bucket.new_blob(body, JSON_LINES, metadata)
         return self._bucket.store(key, stored)
 
     def delete(self, key: str) -> None:

@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from offpeak.core.batch import Batch
 from offpeak.core.errors import MultipartGone, NotFound
+from offpeak.core.layout import JSON_LINES, ResultKind
 from offpeak.core.ports import Batches, Multipart, Reader, Writer
 from offpeak.core.sorted_index import SortedIndex
 from offpeak.planner.cut_results import LIMITS, AssemblyLimits
 from offpeak.steps.join_objects import put_parts
 from offpeak.steps.merge_results import NumberedResult, merged, numbered_results, read_refused
-from offpeak.steps.result_file import (
+from offpeak.steps.result_chunks import (
     HEAD_BYTES_MAX,
-    JSON_LINES,
-    Kind,
     Level,
     begin_anew,
     index_key,
@@ -43,7 +42,7 @@ BLOCK_BYTES_MIN = 256 * 1024
 
 
 def assemble_results(
-    account_id: str, batch_id: str, kind: Kind, level: Level, number: int, start: int, stop: int,
+    account_id: str, batch_id: str, kind: ResultKind, level: Level, number: int, start: int, stop: int,
     *, batches: Batches, reader: Reader, writer: Writer, multipart: Multipart,
     assembly_limits: AssemblyLimits = LIMITS,
 ) -> None:  # fmt: skip
@@ -76,11 +75,11 @@ def assemble_results(
 
 class _Assembly:
     def __init__(
-        self, batch: Batch, kind: Kind, number: int, reader: Reader, writer: Writer,
+        self, batch: Batch, kind: ResultKind, number: int, reader: Reader, writer: Writer,
         multipart: Multipart, limits: AssemblyLimits,
     ) -> None:  # fmt: skip
         self._batch_id = batch.id
-        self._kind: Kind = kind
+        self._kind: ResultKind = kind
         self._number = number
         self._target = target_key(batch.id, kind)
         self._reader = reader

@@ -20,7 +20,7 @@ from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import InvalidRequest, NotFound, OffpeakError, StateConflict, Unavailable
 from offpeak.core.gathering import Collected, GatheredSegment, Gathering, Lane
 from offpeak.core.ids import GATHERING, REQUEST, birth, new_id
-from offpeak.core.layout import segment_key
+from offpeak.core.layout import JSON_LINES, segment_key
 from offpeak.core.ports import (
     QUEUE_DELAY_SECONDS_MAX,
     Add,
@@ -221,9 +221,7 @@ class _Collector:
     ) -> Collected:
         """One object, told in segments that cut well into shards."""
         name = f"{new_id('', self._clock.now())}{token_hex(4)}"
-        self._writer.put(
-            segment_key(name), b"".join(line for _, line in records), "application/jsonl"
-        )
+        self._writer.put(segment_key(name), b"".join(line for _, line in records), JSON_LINES)
         limits = span_limits(model)
         segments: list[GatheredSegment] = []
         start = stop = lines = 0

@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from offpeak.core.batch import Batch
 from offpeak.core.drop import DropSource
 from offpeak.core.errors import NotFound, StateConflict, Unavailable
-from offpeak.core.layout import error_key, output_key
+from offpeak.core.layout import JSON_LINES, error_key, output_key
 from offpeak.core.ports import Batches, Clock, Multipart, ObjectInfo, Reader, Writer
 from offpeak.steps.join_objects import join_objects
-from offpeak.steps.result_file import JSON_LINES
 from offpeak.steps.show_batch import read_errors
 from offpeak.steps.show_drop import belongs_to_newer
 from offpeak.steps.write_drop_status import is_current, read_drop_status, write_drop_status

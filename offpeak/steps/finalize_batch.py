@@ -19,6 +19,7 @@ from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.file import File
 from offpeak.core.gathering import is_gathering
 from offpeak.core.ids import FILE
+from offpeak.core.layout import ResultKind
 from offpeak.core.ledger import Entry
 from offpeak.core.ports import (
     Accounts,
@@ -45,7 +46,8 @@ from offpeak.core.usage import Counts, Usage
 from offpeak.planner.cut_results import IN_ONE_CALL, AssemblyLimits
 from offpeak.steps.estimate_errors import estimate_errors
 from offpeak.steps.post_entries import POSTINGS_MAX, postings
-from offpeak.steps.result_file import ChunkPlace, Kind, ResultFile, Results, incomplete
+from offpeak.steps.result_chunks import ChunkPlace, incomplete
+from offpeak.steps.result_file import ResultFile, Results
 from offpeak.steps.route_results import route_results
 from offpeak.steps.run_at_once import footprint_of, with_counterfactual
 from offpeak.steps.settle_batch import settlement, used_models
@@ -89,7 +91,7 @@ def finalize_batch(
             )  # fmt: skip
         ended = _ended_without_files(batch, of_batch, done, clock)
         return Finalized(batch=_commit(ended, [], [], batches, changes, ledger))
-    lines: dict[Kind, int] = {"output": counts.completed, "error": counts.failed}
+    lines: dict[ResultKind, int] = {"output": counts.completed, "error": counts.failed}
     results = {kind: _results(batch, of_batch, done, kind, lines[kind]) for kind in lines}
     files = {
         kind: ResultFile(
@@ -167,7 +169,7 @@ def _last_status(batch: Batch, of_batch: Iterable[Run]) -> BatchStatus:
 
 
 def _results(
-    batch: Batch, of_batch: Sequence[Run], done: Sequence[Shard], kind: Kind, lines: int
+    batch: Batch, of_batch: Sequence[Run], done: Sequence[Shard], kind: ResultKind, lines: int
 ) -> Results:
     """What the batch's file of one kind is made of, of so many lines."""
     refused = batch.invalid_lines if kind == "error" else 0
@@ -191,7 +193,7 @@ def _results(
     )  # fmt: skip
 
 
-def _file(batch: Batch, kind: Kind, info: ObjectInfo, now: int) -> File:
+def _file(batch: Batch, kind: ResultKind, info: ObjectInfo, now: int) -> File:
     return File(
         id=_file_id(batch, kind), account_id=batch.account_id, filename=f"{batch.id}_{kind}.jsonl",
         purpose=OUTPUT_PURPOSE, bytes=info.bytes, key=info.key, created_at=now,
@@ -199,7 +201,7 @@ def _file(batch: Batch, kind: Kind, info: ObjectInfo, now: int) -> File:
     )  # fmt: skip
 
 
-def _file_id(batch: Batch, kind: Kind) -> str:
+def _file_id(batch: Batch, kind: ResultKind) -> str:
     """The same at each call, and sorted by time as all ids are."""
     if batch.finalizing_at is None:
         raise StateConflict(f"Batch {batch.id} is {batch.status}; it was not closed yet.")

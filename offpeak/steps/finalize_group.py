@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.group import Group, GroupStatus
-from offpeak.core.layout import group_results_key
+from offpeak.core.layout import JSON_LINES, group_results_key
 from offpeak.core.ports import (
     Callbacks,
     Changes,
@@ -35,7 +35,6 @@ from offpeak.wire.exxa.results import render_result, render_without_result
 from offpeak.wire.segments import GAP_BYTES_MAX
 
 logger = logging.getLogger(__name__)
-JSON_LINES = "application/jsonl"
 STRETCH_BYTES_MAX = 16_000_000
 
 

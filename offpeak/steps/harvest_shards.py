@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import NotFound, StateConflict, Unavailable
 from offpeak.core.gathering import is_gathering
-from offpeak.core.layout import shard_prefix
+from offpeak.core.layout import JSON_LINES, shard_prefix
 from offpeak.core.ports import Add, Batches, Changes, Clock, Reader, Runs, Save, Shards, Writer
 from offpeak.core.request_line import FinishedLine, paid_usage
 from offpeak.core.run import CloseReason, Run
@@ -181,7 +181,7 @@ class _Harvest:
     def _put(self, key: str, lines: list[bytes]) -> ResultObject | None:
         if not lines:
             return None
-        info = self._writer.put(key, b"".join(lines), "application/jsonl")
+        info = self._writer.put(key, b"".join(lines), JSON_LINES)
         return ResultObject(key=key, bytes=info.bytes, lines=len(lines))
 
     def _contended(self, planned: PlannedShard) -> Unavailable:

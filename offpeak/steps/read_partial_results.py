@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.errors import InvalidRequest, NotFound, StateConflict
-from offpeak.core.layout import invalid_lines_key
+from offpeak.core.layout import ResultKind, invalid_lines_key
 from offpeak.core.ports import Batches, Clock, Files, Reader, Runs, Shards
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.steps.find_file import find_file
 from offpeak.wire.checkpoints import decode_record
 from offpeak.wire.results import line_number, render_error
-from offpeak.wire.results_cursor import Kind, ReadResults, decode_cursor, encode_cursor
+from offpeak.wire.results_cursor import ReadResults, decode_cursor, encode_cursor
 
 PAGE_BYTES_MAX = 2_900_000
 """As JSON, which a function's answer is, a page has at most twice as many; 6 MB is the limit."""
 OBJECTS_MAX = 200
 ROWS_MAX = 10_000
 """What a page may read, so that it comes within a call's time. A page that ends for it says that there is more."""
-KINDS: tuple[Kind, ...] = ("output", "error")
+KINDS: tuple[ResultKind, ...] = ("output", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class ResultPage:
 
 
 def read_partial_results(
-    account_id: str, batch_id: str, *, after: str | None, kind: Kind | None, clock: Clock,
+    account_id: str, batch_id: str, *, after: str | None, kind: ResultKind | None, clock: Clock,
     reader: Reader, files: Files, batches: Batches, runs: Runs, shards: Shards,
     page_bytes_max: int = PAGE_BYTES_MAX,
 ) -> ResultPage:  # fmt: skip
@@ -76,7 +76,7 @@ def read_partial_results(
     )  # fmt: skip
 
 
-def _check_files(batch: Batch, kind: Kind | None, clock: Clock, files: Files) -> None:
+def _check_files(batch: Batch, kind: ResultKind | None, clock: Clock, files: Files) -> None:
     """What its owner has deleted, or given a time that is over, can't be had by another way."""
     of_kind = {"output": batch.output_file_id, "error": batch.error_file_id}
     for each in KINDS if kind is None else (kind,):

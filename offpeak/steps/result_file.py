@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from offpeak.core.batch import Batch
 from offpeak.core.errors import MultipartGone, NotFound, StateConflict, Unavailable
-from offpeak.core.layout import assembly_prefix, error_key, invalid_lines_key, output_key
+from offpeak.core.layout import JSON_LINES, ResultKind, assembly_prefix, invalid_lines_key
 from offpeak.core.ports import PARTS_MAX, Multipart, ObjectInfo, Reader, Writer
 from offpeak.core.shard import ResultObject
 from offpeak.planner.cut_results import (
@@ -24,6 +23,17 @@ from offpeak.planner.cut_results import (
 )
 from offpeak.steps.join_objects import join_objects
 from offpeak.steps.merge_results import merge_results, read_refused, read_results
+from offpeak.steps.result_chunks import (
+    ChunkPlace,
+    Level,
+    begin_anew,
+    incomplete,
+    index_key,
+    parts_key,
+    plan_key,
+    sorted_key,
+    target_key,
+)
 from offpeak.steps.streamed_object import PART_BYTES, StreamedObject
 from offpeak.wire.assembly import (
     Chunk,
@@ -38,12 +48,6 @@ from offpeak.wire.assembly import (
     decode_parts,
     encode_plan,
 )
-
-JSON_LINES = "application/jsonl"
-HEAD_BYTES_MAX = 4_096
-"""Of a plan, its first line: what it is of."""
-Kind = Literal["output", "error"]
-Level = Literal["sort", "parts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,44 +64,13 @@ class Results:
     lines: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkPlace:
-    """A chunk that has to be done: its line in the plan of this level is at the bytes [start, stop)."""
-
-    kind: Kind
-    level: Level
-    number: int
-    start: int
-    stop: int
-
-
-def target_key(batch_id: str, kind: Kind) -> str:
-    return output_key(batch_id) if kind == "output" else error_key(batch_id)
-
-
-def plan_key(batch_id: str, kind: Kind, level: Level) -> str:
-    return f"{assembly_prefix(batch_id, kind)}{level}.plan"
-
-
-def sorted_key(batch_id: str, kind: Kind, number: int) -> str:
-    return f"{assembly_prefix(batch_id, kind)}sorted/{number:05}.jsonl"
-
-
-def index_key(batch_id: str, kind: Kind, number: int) -> str:
-    return f"{assembly_prefix(batch_id, kind)}sort/{number:05}"
-
-
-def parts_key(batch_id: str, kind: Kind, number: int) -> str:
-    return f"{assembly_prefix(batch_id, kind)}parts/{number:05}"
-
-
 class ResultFile:
     def __init__(
-        self, batch: Batch, kind: Kind, *, reader: Reader, writer: Writer, multipart: Multipart,
+        self, batch: Batch, kind: ResultKind, *, reader: Reader, writer: Writer, multipart: Multipart,
         limits: AssemblyLimits,
     ) -> None:  # fmt: skip
         self._batch = batch
-        self._kind: Kind = kind
+        self._kind: ResultKind = kind
         self._key = target_key(batch.id, kind)
         self._reader = reader
         self._writer = writer
@@ -292,23 +265,3 @@ class ResultFile:
         if info.bytes != expected:
             raise incomplete(f"{self._key} has {info.bytes} of {expected} bytes")
         return info
-
-
-def begin_anew(
-    batch_id: str, kind: Kind, multipart_id: str, *, reader: Reader, writer: Writer
-) -> None:
-    """The upload that parts went to is gone, and the file isn't there: its plan goes, with what was done of it. Another
-    call may have done so, and planned again."""
-    plan = plan_key(batch_id, kind, "parts")
-    try:
-        head = decode_head(reader.read(plan, 0, HEAD_BYTES_MAX))
-    except NotFound:
-        return
-    if head.multipart_id == multipart_id:
-        for number in range(head.chunks):
-            writer.delete(parts_key(batch_id, kind, number))
-        writer.delete(plan)
-
-
-def incomplete(what: str) -> StateConflict:
-    return StateConflict(f"The results are not complete: {what}.", code="batch_incomplete")

@@ -13,7 +13,7 @@ from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.errors import InvalidRequest, StateConflict, Unavailable
 from offpeak.core.gathering import GATHERING_ACCOUNT, SEGMENTS_MAX, Gathering
-from offpeak.core.layout import manifest_key, segment_key
+from offpeak.core.layout import JSON_LINES, manifest_key, segment_key
 from offpeak.core.ports import Add, Changes, Clock, Gatherings, Save, Workflows, Writer
 from offpeak.core.pricing import batch_prices
 from offpeak.core.run import Run
@@ -70,7 +70,7 @@ def _run(gathering: Gathering, model: Model, now: int, writer: Writer) -> Run:
     shards = list(cut_shards(_segments(gathering), shard_limits(model)))
     manifest = b"".join(map(encode_shard, shards))
     key = manifest_key(gathering.id, 0, token_hex(8))
-    writer.put(key, manifest, "application/jsonl")
+    writer.put(key, manifest, JSON_LINES)
     return Run(
         batch_id=gathering.id, account_id=GATHERING_ACCOUNT, number=0, model=model.id,
         pool=model.pool, endpoint=gathering.lane.endpoint, manifest_key=key,

@@ -10,16 +10,14 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import msgspec
 
 from offpeak.core.errors import InvalidRequest
+from offpeak.core.layout import ResultKind
 
 CURSOR_CHARACTERS_MAX = 6_000
 SHARDS_MAX = 1 << 24
-
-Kind = Literal["output", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +45,10 @@ class ReadResults:
     `place` the shard (its run's number and its own) that was read in part: so many bytes of one of its objects, and
     none of those after it."""
 
-    kind: Kind | None = None
+    kind: ResultKind | None = None
     refused: int = 0
     runs: Mapping[int, ReadShards] = field(default_factory=dict)
-    place: tuple[int, int, Kind, int] | None = None
+    place: tuple[int, int, ResultKind, int] | None = None
 
     def of_run(self, run: int) -> ReadShards:
         return self.runs.get(run, ReadShards())
@@ -61,10 +59,10 @@ class ReadResults:
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
-    kind: Kind | None
+    kind: ResultKind | None
     refused: int
     runs: list[tuple[int, int, str]]
-    place: tuple[int, int, Kind, int] | None
+    place: tuple[int, int, ResultKind, int] | None
 
 
 _DECODER = msgspec.json.Decoder(_Packed)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from offpeak.core.invocation import ShardOrder
+from offpeak.core.layout import JSON_LINES
 from offpeak.core.ports import Reader, Writer
 from offpeak.core.request_line import FinishedLine, paid_usage
 from offpeak.core.shard import ResultObject
 from offpeak.core.usage import Counts, Usage
 from offpeak.wire.checkpoints import encode_record
 from offpeak.wire.finished import finished_objects
-
-JSON_LINES = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True)

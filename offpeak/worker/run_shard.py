@@ -23,8 +23,9 @@ from uuid import uuid4
 
 from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.invocation import Outcome, ShardOrder, ShardReport
+from offpeak.core.layout import JSON_LINES
 from offpeak.worker.cancellations import Cancellations
-from offpeak.worker.checkpoints import JSON_LINES, Checkpoints
+from offpeak.worker.checkpoints import Checkpoints
 from offpeak.worker.engine import Engine, EngineDead
 from offpeak.worker.images import Images
 from offpeak.worker.lease import Lease

@@ -30,7 +30,7 @@ from offpeak.planner.cut_harvest import cut_harvest
 from offpeak.planner.cut_results import LIMITS, cut_groups, cut_pieces
 from offpeak.planner.cut_shards import ShardLimits, cut_shards
 from offpeak.steps.plan_shards import RUNS_MAX
-from offpeak.steps.result_file import ChunkPlace
+from offpeak.steps.result_chunks import ChunkPlace
 from offpeak.steps.streamed_object import PART_BYTES
 from offpeak.wire.invocation import encode_order, encode_report
 from offpeak.wire.manifest import encode_shard

@@ -21,7 +21,8 @@ from offpeak.memory.memory import Memory
 from offpeak.planner.cut_results import LIMITS, AssemblyLimits
 from offpeak.planner.join_pieces import MIB
 from offpeak.steps.assemble_results import assemble_results
-from offpeak.steps.result_file import ChunkPlace, ResultFile, Results, plan_key
+from offpeak.steps.result_chunks import ChunkPlace, plan_key
+from offpeak.steps.result_file import ResultFile, Results
 from offpeak.wire.checkpoints import encode_record
 from offpeak.wire.results import line_number, render_response
 from tests.steps.simulation import IN_CHUNKS

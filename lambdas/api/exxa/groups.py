@@ -18,6 +18,7 @@ from offpeak.core.account import Scope
 from offpeak.core.errors import NotFound
 from offpeak.core.group import Group
 from offpeak.core.ids import GROUP, REQUEST
+from offpeak.core.layout import JSON_LINES
 from offpeak.steps.cancel_group import cancel_group
 from offpeak.steps.group_requests import NewGroup, create_group, extend_group
 from offpeak.steps.read_result import read_group_results
@@ -30,8 +31,6 @@ from offpeak.wire.exxa.answers import (
 from offpeak.wire.exxa.bodies import CreateGroupBody, ExtendGroupBody
 from offpeak.wire.exxa.objects import render_group, render_group_status
 from offpeak.wire.openai.bodies import JSON_BYTES_MAX, parse_json
-
-JSON_LINES = "application/jsonl"
 
 
 class GroupRoutes:

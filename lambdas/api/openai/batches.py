@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import Call, Route, json_response
-from lambdas.api.exxa.groups import JSON_LINES, GroupRoutes
+from lambdas.api.exxa.groups import GroupRoutes
 from lambdas.api.exxa.requests import JSON
 from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
 from offpeak.core.account import Scope
 from offpeak.core.batch import Batch
+from offpeak.core.layout import JSON_LINES
 from offpeak.core.ports import Pools
 from offpeak.core.schedule import Schedule
 from offpeak.steps.cancel_batch import cancel_batch
