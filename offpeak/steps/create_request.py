@@ -30,7 +30,8 @@ from offpeak.core.request import Request
 from offpeak.core.window import parse_window
 from offpeak.steps.reserve_id import reserve_id
 from offpeak.wire.jsonl import LINE_BYTES_MAX
-from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker, render_request_line
+from offpeak.wire.line_checker import BadLine, GoodLine, LineChecker
+from offpeak.wire.request_lines import render_request_line
 from offpeak.wire.request_records import QUEUED_BODY_BYTES_MAX, RequestRecord, encode_record
 from offpeak.wire.results import to_ascii_json
 

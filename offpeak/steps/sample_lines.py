@@ -13,9 +13,9 @@ from offpeak.core.ports import Reader
 from offpeak.planner.estimate_usage import Work
 from offpeak.steps.count_tokens import DrawnLine
 from offpeak.wire.jsonl import LINE_BYTES_MAX, split_lines
+from offpeak.wire.line_checker import GoodLine, LineChecker
 from offpeak.wire.prompt_texts import read_prompt_texts
 from offpeak.wire.prompts import read_completion_tokens
-from offpeak.wire.request_lines import GoodLine, LineChecker
 
 STRETCHES = 8
 STRETCH_BYTES = 2 * LINE_BYTES_MAX

@@ -19,6 +19,7 @@ from offpeak.planner.sharing import SharingCounter, cache_bytes
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.batch_errors import ENTRIES_MAX
 from offpeak.wire.jsonl import LINE_BYTES_MAX, Block, split_blocks
+from offpeak.wire.line_checker import BadLine, GoodLine, LineChecker
 from offpeak.wire.range_report import (
     BadRecord,
     GoodSpan,
@@ -31,7 +32,6 @@ from offpeak.wire.range_report import (
     encode_trailer,
     sorted_ids,
 )
-from offpeak.wire.request_lines import BadLine, GoodLine, LineChecker
 
 BOM = b"\xef\xbb\xbf"
 

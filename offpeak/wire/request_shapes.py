@@ -1,6 +1,6 @@
 """The exact shape of a good request line, endpoint by endpoint: what nearly every line fits, decoded in one go.
 
-What doesn't fit is not wrong yet: `request_lines` walks it check by check.
+What doesn't fit is not wrong yet: `line_checker` walks it check by check.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import pytest
 
 from offpeak.core.catalogue import Catalogue, Model
 from offpeak.core.shard import Segment
+from offpeak.wire.line_checker import BadLine, LineChecker
 from offpeak.wire.nesting import NESTING_MAX
-from offpeak.wire.request_lines import BadLine, LineChecker
 from offpeak.worker.engines.echo import EchoEngine
 from tests.worker.world import CHAT, MODEL, World
 
