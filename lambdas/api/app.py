@@ -18,6 +18,7 @@ from lambdas.api.exxa.requests import RequestRoutes
 from lambdas.api.footprints import FootprintRoutes
 from lambdas.api.hive.tasks import TaskRoutes
 from lambdas.api.openai.batches import BatchRoutes
+from lambdas.api.openai.deliveries import DeliveryRoutes
 from lambdas.api.openai.files import FileRoutes
 from lambdas.api.openai.models import ModelRoutes
 from lambdas.api.openai.uploads import UploadRoutes
@@ -53,6 +54,7 @@ def routes_of(ports: Ports) -> tuple[Route, ...]:
             *TogetherFileRoutes(ports).routes(),
             *TogetherBatchRoutes(ports).routes(),
             *WebhookRoutes(ports).routes(),
+            *DeliveryRoutes(ports).routes(),
             *UsageRoutes(ports).routes(),
             *EstimateRoutes(ports).routes(),
             *FootprintRoutes(ports).routes(),

@@ -1,4 +1,4 @@
-"""Request lines as bytes: those that were checked (`line_checker.py`) are read, those of single requests are written."""
+"""Request lines as bytes: lines that were checked (`line_checker.py`) are read, lines of our own are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v1/webhook_endpoints`, the log of what was delivered to them, and the secret of callbacks without an endpoint."""
+"""`/v1/webhook_endpoints`, and the secret of callbacks without an endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from offpeak.steps.change_webhook import (
 )
 from offpeak.steps.create_webhook import NewWebhook, create_webhook
 from offpeak.steps.probe_webhook import probe_webhook
-from offpeak.steps.redeliver import redeliver
 from offpeak.steps.rotate_callback_secret import rotate_callback_secret
 from offpeak.wire.openai.answers import BatchesQuery
 from offpeak.wire.openai.bodies import (
@@ -34,8 +33,6 @@ from offpeak.wire.openai.listing import parse_listing, render_list
 from offpeak.wire.openai.webhooks import (
     CallbackSecretObject,
     DeletedWebhookObject,
-    DeliveryList,
-    DeliveryObject,
     EventTypeList,
     ProbeObject,
     WebhookList,
@@ -43,18 +40,15 @@ from offpeak.wire.openai.webhooks import (
     WebhookWithSecretObject,
     render_callback_secret,
     render_deleted_webhook,
-    render_delivery,
     render_event_types,
     render_probe,
     render_webhook,
     render_webhook_with_secret,
-    render_whole_delivery,
 )
 
-PAGE_ROWS = 20
-PAGE_ROWS_MAX = 100
+PAGE_WEBHOOKS = 20
+PAGE_WEBHOOKS_MAX = 100
 ENDPOINT = "/v1/webhook_endpoints/<webhook_id>"
-DELIVERY = ENDPOINT + "/deliveries/<delivery_id>"
 
 
 class WebhookRoutes:
@@ -62,7 +56,7 @@ class WebhookRoutes:
         self._ports = ports
 
     def routes(self) -> Sequence[Route]:
-        return (*self._endpoint_routes(), *self._secret_routes(), *self._delivery_routes())
+        return (*self._endpoint_routes(), *self._secret_routes())
 
     def _endpoint_routes(self) -> Sequence[Route]:
         return (
@@ -140,38 +134,6 @@ class WebhookRoutes:
                 summary="List the events that webhook endpoints can hear of.",
                 gives=EventTypeList,
             ),
-        )
-
-    def _delivery_routes(self) -> Sequence[Route]:
-        return (
-            Route(
-                "GET",
-                f"{ENDPOINT}/deliveries",
-                self.list_deliveries,
-                scope=Scope.READ,
-                summary="List what was delivered to a webhook endpoint in the last month, newest first.",
-                query=BatchesQuery,
-                gives=DeliveryList,
-                accents=("Offpeak",),
-            ),
-            Route(
-                "GET",
-                DELIVERY,
-                self.show_delivery,
-                scope=Scope.READ,
-                summary="Show a delivery and its event.",
-                gives=DeliveryObject,
-                accents=("Offpeak",),
-            ),
-            Route(
-                "POST",
-                f"{DELIVERY}/redeliver",
-                self.redeliver,
-                scope=Scope.ADMIN,
-                summary="Send an event again, at once and by the whole schedule.",
-                gives=DeliveryObject,
-                accents=("Offpeak",),
-            ),
             Route(
                 "GET",
                 "/v1/callback_secret",
@@ -211,7 +173,9 @@ class WebhookRoutes:
 
     def list(self, call: Call) -> Response[str]:
         """Newest first, as every list here."""
-        listing = parse_listing(call.query, limit_default=PAGE_ROWS, limit_max=PAGE_ROWS_MAX)
+        listing = parse_listing(
+            call.query, limit_default=PAGE_WEBHOOKS, limit_max=PAGE_WEBHOOKS_MAX
+        )
         newest_first = self._ports.webhooks.of_account(call.account.id)[::-1][:ENDPOINTS_MAX]
         rest = [w for w in newest_first if listing.after is None or w.id < listing.after]
         page = rest[: listing.limit]
@@ -272,31 +236,6 @@ class WebhookRoutes:
             destinations=ports.destinations,
         )
         return json_response(render_probe(webhook_id, event_type, status_code))
-
-    def list_deliveries(self, call: Call, webhook_id: str) -> Response[str]:
-        webhook = self._ports.webhooks.get(call.account.id, webhook_id)
-        listing = parse_listing(call.query, limit_default=PAGE_ROWS, limit_max=PAGE_ROWS_MAX)
-        page = self._ports.deliveries.list(
-            call.account.id, webhook.id, limit=listing.limit, after=listing.after
-        )
-        return json_response(render_list(map(render_delivery, page.rows), page.has_more))
-
-    def show_delivery(self, call: Call, webhook_id: str, delivery_id: str) -> Response[str]:
-        delivery = self._ports.deliveries.get(call.account.id, webhook_id, delivery_id)
-        return json_response(render_whole_delivery(delivery))
-
-    def redeliver(self, call: Call, webhook_id: str, delivery_id: str) -> Response[str]:
-        ports = self._ports
-        delivery = redeliver(
-            call.account.id,
-            webhook_id,
-            delivery_id,
-            clock=ports.clock,
-            deliveries=ports.deliveries,
-            changes=ports.changes,
-            callbacks=ports.callbacks,
-        )
-        return json_response(render_delivery(delivery))
 
     def event_types(self, call: Call) -> Response[str]:  # noqa: ARG002 - the same for everybody
         return json_response(render_event_types())
