@@ -32,7 +32,7 @@ from typing import get_args
 from aws_cdk import App, Tags
 
 from infra.bundles import BundleFailed, Bundles, Target, make_bundles
-from infra.inference import UnfitModel
+from infra.model_checks import UnfitModel
 from infra.monitoring import STAGE_TAG
 from infra.stacks import (
     AbroadStack,

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.bill import CALL_MS, Bill, added, scaled
 from benchmarks.prices import GB
-from infra.lifecycle import SIZES
+from infra.sizes import SIZES
 from offpeak.core.model import Model
 from offpeak.core.ports import PART_BYTES_MIN
 from offpeak.core.run import Run

@@ -34,7 +34,8 @@ from benchmarks.cost_model import (
 )
 from benchmarks.prices import GB, PRICES
 from infra.api import SIZE as API_SIZE
-from infra.lifecycle import COLLECTED_MAX, COLLECTORS_MAX, SIZES
+from infra.lifecycle import COLLECTED_MAX, COLLECTORS_MAX
+from infra.sizes import SIZES
 from infra.storage import WORK_DAYS
 from offpeak.steps import sweep
 from offpeak.worker.settings import WorkerSettings

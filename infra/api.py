@@ -10,9 +10,10 @@ from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.function import Assets, Function, Size
+from infra.function import Assets, Function
 from infra.gateway_errors import GATEWAY_ERRORS, GatewayError
 from infra.rights import Resources
+from infra.sizes import Size
 from infra.stage import Stage
 
 # API Gateway gives up after 29 s; what hasn't answered by then shouldn't go on either. A full vCPU: parsing a 6 MB

@@ -22,8 +22,8 @@ _FIVE = Duration.minutes(5)
 
 
 class Dashboard(Construct):
-    """`resource`. Its rows: the alarms; the pools' work; their instances; what
-    work took of the engines; the batches; the API; the functions."""
+    """`resource`. A row for each of: the alarms; the pools' work; what was foretold; their instances; what work took of
+    the engines; the batches and the API; the functions."""
 
     def __init__(
         self,
@@ -44,70 +44,100 @@ class Dashboard(Construct):
             default_interval=Duration.hours(12),
             widgets=[
                 _statuses(alarms),
-                _row(
-                    _graph("Shards that wait or hold an instance", _pools("WaitingShards", in_stage, "Maximum")),
-                    _graph("Least slack, s", _pools("LeastSlackSeconds", in_stage, "Minimum")),
-                    _graph("Oldest wait, s", _pools("OldestWaitSeconds", in_stage, "Maximum")),
-                    _graph(
-                        "Failed attempts at shards, batches at risk",
-                        _pools("FailedShards", in_stage, "Maximum"),
-                        _pools("AtRiskBatches", in_stage, "Maximum"),
-                    ),
-                ),
-                _row(
-                    _graph(
-                        "How far off estimated ends were, % (at 10 % of a batch, at 50 %)",
-                        _pools("EstimateErrorAt10", in_stage, "Average"),
-                        _pools("EstimateErrorAt50", in_stage, "Average"),
-                    ),
-                    _graph("Signals that fell back, by region", _regions("SignalFallback", in_stage, "Maximum")),
-                    _graph("Age of signals, s", _regions("SignalAgeSeconds", in_stage, "Maximum")),
-                ),
-                _row(
-                    _graph("Instances", _endpoints("CPUUtilization", prefix, "SampleCount")),
-                    _graph("GPU use, %", _endpoints("GPUUtilization", prefix, "Average")),
-                    _graph("GPU memory, %", _endpoints("GPUMemoryUtilization", prefix, "Average")),
-                ),
-                _row(
-                    _graph(
-                        "Tokens a minute, of shards that ended",
-                        *(_pools(name, in_stage, "Sum") for name in TOKENS),
-                    ),
-                    _graph("Prompt tokens from the prefix cache, share", _pools("CacheHitRate", in_stage, "Average")),
-                    _graph("Occupied places on the engine, share", _pools("Occupancy", in_stage, "Average")),
-                    _graph(
-                        "Seconds of a shard's load, queue and drain",
-                        *(_pools(name, in_stage, "Average") for name in SECONDS),
-                    ),
-                ),
-                _row(
-                    _graph(
-                        "Executions of process_batch",
-                        *(
-                            cloudwatch.Metric(
-                                namespace="AWS/States", metric_name=name, statistic="Sum", period=_FIVE,
-                                dimensions_map={"StateMachineArn": resources.state_machine_arn},
-                            )
-                            for name in ("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed")
-                        ),
-                    ),
-                    _graph(
-                        "Records that wait in queues",
-                        _search("{AWS/SQS,QueueName}", "ApproximateNumberOfMessagesVisible", f'"{prefix}"', "Maximum"),
-                    ),
-                    _graph(
-                        "Requests to the API, and its errors",
-                        *(_api(name, stage.name, "Sum") for name in ("Count", "4XXError", "5XXError")),
-                    ),
-                    _graph("The API's latency, ms", *(_api("Latency", stage.name, s) for s in ("p50", "p99"))),
-                ),
-                _row(
-                    _graph("Errors of functions", _functions("Errors", prefix, "Sum")),
-                    _graph("Duration of functions, ms", _functions("Duration", prefix, "p99")),
-                    _graph("Executions of functions at once", _functions("ConcurrentExecutions", prefix, "Maximum")),
-                ),
+                _work(in_stage),
+                _forecasts(in_stage),
+                _instances(prefix),
+                _engines(in_stage),
+                _batches(resources),
+                _calls(prefix),
             ],
-        )  # fmt: skip
+        )
+
+
+def _work(in_stage: str) -> list[cloudwatch.IWidget]:
+    """What waits and what is late, pool by pool."""
+    return [
+        _graph("Shards that wait or hold an instance", _pools("WaitingShards", in_stage, "Maximum")),
+        _graph("Least slack, s", _pools("LeastSlackSeconds", in_stage, "Minimum")),
+        _graph("Oldest wait, s", _pools("OldestWaitSeconds", in_stage, "Maximum")),
+        _graph(
+            "Failed attempts at shards, batches at risk",
+            _pools("FailedShards", in_stage, "Maximum"),
+            _pools("AtRiskBatches", in_stage, "Maximum"),
+        ),
+    ]  # fmt: skip
+
+
+def _forecasts(in_stage: str) -> list[cloudwatch.IWidget]:
+    """How far off estimated ends were, and how fresh the signals are that plans are made by."""
+    return [
+        _graph(
+            "How far off estimated ends were, % (at 10 % of a batch, at 50 %)",
+            _pools("EstimateErrorAt10", in_stage, "Average"),
+            _pools("EstimateErrorAt50", in_stage, "Average"),
+        ),
+        _graph("Signals that fell back, by region", _regions("SignalFallback", in_stage, "Maximum")),
+        _graph("Age of signals, s", _regions("SignalAgeSeconds", in_stage, "Maximum")),
+    ]  # fmt: skip
+
+
+def _instances(prefix: str) -> list[cloudwatch.IWidget]:
+    return [
+        _graph("Instances", _endpoints("CPUUtilization", prefix, "SampleCount")),
+        _graph("GPU use, %", _endpoints("GPUUtilization", prefix, "Average")),
+        _graph("GPU memory, %", _endpoints("GPUMemoryUtilization", prefix, "Average")),
+    ]  # fmt: skip
+
+
+def _engines(in_stage: str) -> list[cloudwatch.IWidget]:
+    """What work took of the engines."""
+    return [
+        _graph(
+            "Tokens a minute, of shards that ended",
+            *(_pools(name, in_stage, "Sum") for name in TOKENS),
+        ),
+        _graph("Prompt tokens from the prefix cache, share", _pools("CacheHitRate", in_stage, "Average")),
+        _graph("Occupied places on the engine, share", _pools("Occupancy", in_stage, "Average")),
+        _graph(
+            "Seconds of a shard's load, queue and drain",
+            *(_pools(name, in_stage, "Average") for name in SECONDS),
+        ),
+    ]  # fmt: skip
+
+
+def _batches(resources: Resources) -> list[cloudwatch.IWidget]:
+    """The batches, the queues and the API."""
+    stage = resources.stage
+    prefix = stage.named("")
+    return [
+        _graph(
+            "Executions of process_batch",
+            *(
+                cloudwatch.Metric(
+                    namespace="AWS/States", metric_name=name, statistic="Sum", period=_FIVE,
+                    dimensions_map={"StateMachineArn": resources.state_machine_arn},
+                )
+                for name in ("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed")
+            ),
+        ),
+        _graph(
+            "Records that wait in queues",
+            _search("{AWS/SQS,QueueName}", "ApproximateNumberOfMessagesVisible", f'"{prefix}"', "Maximum"),
+        ),
+        _graph(
+            "Requests to the API, and its errors",
+            *(_api(name, stage.name, "Sum") for name in ("Count", "4XXError", "5XXError")),
+        ),
+        _graph("The API's latency, ms", *(_api("Latency", stage.name, s) for s in ("p50", "p99"))),
+    ]  # fmt: skip
+
+
+def _calls(prefix: str) -> list[cloudwatch.IWidget]:
+    return [
+        _graph("Errors of functions", _functions("Errors", prefix, "Sum")),
+        _graph("Duration of functions, ms", _functions("Duration", prefix, "p99")),
+        _graph("Executions of functions at once", _functions("ConcurrentExecutions", prefix, "Maximum")),
+    ]  # fmt: skip
 
 
 def _statuses(alarms: Sequence[cloudwatch.Alarm]) -> list[cloudwatch.IWidget]:
@@ -118,10 +148,6 @@ def _statuses(alarms: Sequence[cloudwatch.Alarm]) -> list[cloudwatch.IWidget]:
         )
         for part in parts
     ]
-
-
-def _row(*widgets: cloudwatch.GraphWidget) -> list[cloudwatch.IWidget]:
-    return list(widgets)
 
 
 def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:

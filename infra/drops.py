@@ -14,13 +14,10 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.encryption import encrypt_queue
+from infra.queues import DEAD_DAYS, RECEIVES_MAX
+from infra.sizes import SIZES
 from infra.stage import Stage
 from offpeak.core.drop import DROP_PREFIX, INPUT_SUFFIXES
-
-INGEST_SECONDS = 900
-"""What `ingest_drop` may take: a packed object is unpacked by it."""
-DEAD_DAYS = 14
-RECEIVES_MAX = 5
 
 
 class Drops(Construct):
@@ -52,7 +49,7 @@ class Drops(Construct):
             self,
             "Queue",
             queue_name=stage.named("dropped"),
-            visibility_timeout=Duration.seconds(INGEST_SECONDS + 60),
+            visibility_timeout=Duration.seconds(SIZES["ingest_drop"].timeout_seconds + 60),
             enforce_ssl=not stage.emulated,
             dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=RECEIVES_MAX),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from constructs import Construct
 from infra.bundles import Bundles
 from infra.rights import Resources, environment, grant
 from infra.roles import ACCESS
+from infra.sizes import Size
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 ARCHITECTURE = lambda_.Architecture.ARM_64
@@ -45,14 +45,6 @@ class Assets(Construct):
             compatible_architectures=[ARCHITECTURE],
             description=f"What {lock} locks",
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """Memory decides the share of a CPU: 1,769 MB is one."""
-
-    memory_mb: int
-    timeout_seconds: int
 
 
 class Function(Construct):

@@ -14,7 +14,9 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra import weights
 from infra.encryption import through
+from infra.model_checks import check_endpoint, check_reach
 from infra.network import Network
 from infra.rights import Resources, environment, grant
 from infra.roles import WORKER_ACCESS
@@ -30,18 +32,10 @@ PROVISION_SECONDS_MAX = (
 # After an update the old instances stay for a shard's longest planned time, and then get SIGTERM like any that leaves.
 # What they still hold goes on elsewhere from its checkpoints.
 OLD_FLEET_SECONDS = 900
-INSTANCE_TYPES_MAX = 5  # that one variant takes
-ENDPOINT_NAME_CHARS_MAX = 63
-S3_SCHEME = "s3://"
-
-
-class UnfitModel(ValueError):
-    """The catalogue's model can't be deployed as it stands; the message says why."""
 
 
 class Pool(Construct):
-    """Weights in S3 (`source = "s3://…"`) are mounted by SageMaker; any other source the container loads itself, with
-    the token in the secret `hub_token_secret` (a name or an ARN) where one is given.
+    """`hub_token_secret` is the name or the ARN of a secret, for weights from a hub (`weights.py`).
 
     Model and endpoint configuration have no names of their own: neither can be changed in place, so CloudFormation
     makes new ones under new names, moves the endpoint over, and lets the old ones go when that has worked. The
@@ -65,27 +59,16 @@ class Pool(Construct):
     ) -> None:
         """`region` is a further one, None at home; `answers` is the bucket there that SageMaker writes to."""
         super().__init__(scope, id)
-        self._region = region
         self._home = resources.stage.region if region is not None else None
         bucket = answers or resources.bucket
         self._key = resources.key if answers is None else None  # of this region
         self._network = network
         name = resources.stage.named(model.pool)
-        secret = None if model.source.startswith(S3_SCHEME) else hub_token_secret
-        _check(model, name)
+        secret = weights.hub_token(model, hub_token_secret)
+        check_endpoint(model, name)
         if network is not None:
             check_reach(model)
-        self.role = self._role(name, model, image, resources, (success, failure))
-        if secret is not None:
-            self.role.add_to_policy(
-                iam.PolicyStatement(
-                    actions=["secretsmanager:GetSecretValue"],
-                    resources=[_secret_arn(secret, self._home)],
-                )
-            )
-        if network is not None:
-            for statement in network.statements():
-                self.role.add_to_policy(statement)
+        self.role = self._role(name, model, image, resources, secret, (success, failure))
         served = self._model(model, image, resources, secret)
         config = sagemaker.CfnEndpointConfig(
             self,
@@ -132,10 +115,10 @@ class Pool(Construct):
                     "OFFPEAK_MODEL": model.id,
                     "OFFPEAK_ENGINE": "vllm",
                     **({} if self._home is None else {"OFFPEAK_HOME_REGION": self._home}),
-                    **_weights_environment(model, secret),
+                    **weights.environment(model, secret),
                     **({} if self._network is None else {"OFFPEAK_REACH": str(Reach.NOWHERE)}),
                 },
-                model_data_source=_weights(model),
+                model_data_source=weights.data_source(model),
             ),
         )
         # SageMaker checks at once that the role can pull the image.
@@ -172,6 +155,7 @@ class Pool(Construct):
         model: Model,
         image: ecr_assets.DockerImageAsset,
         resources: Resources,
+        secret: str | None,
         topics: tuple[sns.ITopic, ...],
     ) -> iam.Role:
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
@@ -190,32 +174,12 @@ class Pool(Construct):
                 resources=[group, f"{group}:*"],
             )
         )
-        if model.source.startswith(S3_SCHEME):
-            for statement in _weights_readable(model.source.removeprefix(S3_SCHEME)):
+        for statement in weights.rights(model, secret, self._home):
+            role.add_to_policy(statement)
+        if self._network is not None:
+            for statement in self._network.statements():
                 role.add_to_policy(statement)
         return role
-
-
-def _check(model: Model, endpoint_name: str) -> None:
-    if len(endpoint_name) > ENDPOINT_NAME_CHARS_MAX:
-        raise UnfitModel(
-            f"models.toml: model {model.id!r}: the endpoint's name {endpoint_name!r} is over "
-            f"{ENDPOINT_NAME_CHARS_MAX} characters; shorten its pool."
-        )
-    if not 1 <= len(model.instance_types) <= INSTANCE_TYPES_MAX:
-        raise UnfitModel(
-            f"models.toml: model {model.id!r}: give 1 to {INSTANCE_TYPES_MAX} instance_types "
-            f"(it has {len(model.instance_types)})."
-        )
-
-
-def check_reach(model: Model) -> None:
-    """Raises UnfitModel for weights that can't be had without the internet."""
-    if not model.source.startswith(S3_SCHEME):
-        raise UnfitModel(
-            f"models.toml: model {model.id!r}: in a private_network nothing can be loaded from the hub. Copy the "
-            "weights with `offpeak models stage` and give the s3:// address that it prints as source."
-        )
 
 
 def _variant(
@@ -265,20 +229,6 @@ def _safe_update(model: Model) -> sagemaker.CfnEndpoint.DeploymentConfigProperty
     )
 
 
-def _weights_environment(model: Model, secret: str | None) -> dict[str, str]:
-    if model.source.startswith(S3_SCHEME):
-        return {"HF_HUB_OFFLINE": "1"}  # all is mounted: nothing asks the hub, not even for news
-    return {} if secret is None else {"OFFPEAK_HUB_TOKEN_SECRET": secret}
-
-
-def _secret_arn(secret: str, region: str | None) -> str:
-    """A secret's ARN ends in six characters that its name doesn't."""
-    if secret.startswith("arn:"):
-        return secret
-    name = f"secret:{secret}-??????"
-    return f"arn:{Aws.PARTITION}:secretsmanager:{region or Aws.REGION}:{Aws.ACCOUNT_ID}:{name}"
-
-
 def _async_config(
     model: Model,
     bucket: s3.IBucket,
@@ -287,7 +237,7 @@ def _async_config(
     failure: sns.ITopic,
 ) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty:
     config = sagemaker.CfnEndpointConfig
-    folder = f"{S3_SCHEME}{bucket.bucket_name}/work/invocations/{model.pool}"
+    folder = f"{weights.S3_SCHEME}{bucket.bucket_name}/work/invocations/{model.pool}"
     return config.AsyncInferenceConfigProperty(
         client_config=config.AsyncInferenceClientConfigProperty(
             max_concurrent_invocations_per_instance=model.invocations_per_instance
@@ -301,28 +251,3 @@ def _async_config(
             ),
         ),
     )
-
-
-def _weights(model: Model) -> sagemaker.CfnModel.ModelDataSourceProperty | None:
-    if not model.source.startswith(S3_SCHEME):
-        return None
-    return sagemaker.CfnModel.ModelDataSourceProperty(
-        s3_data_source=sagemaker.CfnModel.S3DataSourceProperty(
-            compression_type="None",
-            s3_data_type="S3Prefix",
-            s3_uri=f"{model.source.rstrip('/')}/",
-        )
-    )
-
-
-def _weights_readable(location: str) -> list[iam.PolicyStatement]:
-    bucket, _, prefix = location.rstrip("/").partition("/")
-    arn = f"arn:{Aws.PARTITION}:s3:::{bucket}"
-    return [
-        iam.PolicyStatement(actions=["s3:GetObject"], resources=[f"{arn}/{prefix}/*"]),
-        iam.PolicyStatement(
-            actions=["s3:ListBucket"],
-            resources=[arn],
-            conditions={"StringLike": {"s3:prefix": [f"{prefix}/*"]}},
-        ),
-    ]

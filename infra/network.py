@@ -19,10 +19,10 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.rights import Resources
+from infra.weights import S3_SCHEME
 from offpeak.core.catalogue import Model
 
 ZONES = 3  # GPUs are scarce: wherever there is one
-S3_SCHEME = "s3://"
 
 
 class Network(Construct):

@@ -16,10 +16,11 @@ from infra.bundles import Bundles
 from infra.door import Door
 from infra.function import Assets
 from infra.inference import Pool
-from infra.lifecycle import Lifecycle, Notices, Queues
+from infra.lifecycle import Lifecycle
 from infra.monitoring import Monitoring
 from infra.network import Network
 from infra.producers import admit_producers
+from infra.queues import Notices, Queues
 from infra.rights import Resources
 from infra.stage import Stage
 from infra.storage import Storage

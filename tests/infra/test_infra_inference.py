@@ -11,7 +11,7 @@ import pytest
 
 from app import ROOT
 from infra.bundles import Bundles
-from infra.inference import UnfitModel
+from infra.model_checks import UnfitModel
 from offpeak.core.base_image import PIN_FILE, parse_base_image
 from offpeak.core.catalogue import Catalogue, Model, parse_catalogue
 from offpeak.core.pricing import Prices

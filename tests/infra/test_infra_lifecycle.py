@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infra.lifecycle import SIZES
+from infra.sizes import SIZES
 from offpeak.aws.destinations import EXCHANGE_SECONDS_MAX
 from offpeak.core.catalogue import Catalogue
 from offpeak.steps.deliver_callbacks import LEASE_SECONDS

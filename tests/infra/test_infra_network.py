@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from infra.inference import UnfitModel, check_reach
+from infra.model_checks import UnfitModel, check_reach
 from offpeak.core.catalogue import Catalogue
 from tests.infra.synthesised import Synthesised
 
