@@ -12,11 +12,11 @@ from offpeak.core.batch import BatchStatus, OnInvalid
 from offpeak.steps.unpack_drop import UnpackError, unpack
 from offpeak.wire.batch_errors import ENTRIES_MAX
 from offpeak.wire.jsonl import LINE_BYTES_MAX
-from tests.steps.test_ingest import Ingest, _ingest, _line
+from tests.steps.ingest import Ingest, ingest_of, request_line
 from tests.steps.test_ingest_drop import DropFolder
 
 MIB = 1 << 20
-GOOD = _line("good") + b"\n"
+GOOD = request_line("good") + b"\n"
 FILES: dict[str, bytes] = {
     "empty lines": b"\n" * 20_000,
     "blank lines": b" \t\r\n" * 5_000,
@@ -45,7 +45,7 @@ FILES: dict[str, bytes] = {
 
 
 def made(content: bytes, on_invalid: OnInvalid) -> Ingest:
-    found = _ingest(content, on_invalid)
+    found = ingest_of(content, on_invalid)
     found.line_bytes_max = LINE_BYTES_MAX
     return found
 
@@ -79,7 +79,7 @@ def test_a_hostile_file_ends_in_sentences_and_in_little_memory(
 @pytest.mark.parametrize("name", FILES)
 def test_a_good_line_runs_whatever_stands_around_it(name: str) -> None:
     """Unless it is swallowed: by a line that never ends, or by one that it is a part of."""
-    content = FILES[name] + b"\n" + _line("survivor") + b"\n" + FILES[name]
+    content = FILES[name] + b"\n" + request_line("survivor") + b"\n" + FILES[name]
     ingest = made(content, "skip")
     ingest.run(4 * MIB)
     ran = {custom_id for _, custom_id in ingest.planned_lines().values()}
