@@ -11,7 +11,7 @@ import pytest
 
 from offpeak.core.batch import BatchStatus
 from tests.lambdas.test_ingest_handlers import Context
-from tests.steps.test_ingest_drop import KEY, LINES, DropFolder
+from tests.steps.drop_folder import KEY, LINES, DropFolder
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from offpeak.core.batch import BatchStatus, OnInvalid
 from offpeak.steps.unpack_drop import UnpackError, unpack
 from offpeak.wire.batch_errors import ENTRIES_MAX
 from offpeak.wire.jsonl import LINE_BYTES_MAX
+from tests.steps.drop_folder import DropFolder
 from tests.steps.ingest import Ingest, ingest_of, request_line
-from tests.steps.test_ingest_drop import DropFolder
 
 MIB = 1 << 20
 GOOD = request_line("good") + b"\n"

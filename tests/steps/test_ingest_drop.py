@@ -4,92 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from offpeak.core.account import Account, Limits
-from offpeak.core.batch import Batch, BatchStatus
-from offpeak.core.errors import NotFound
-from offpeak.core.layout import error_key, output_key
-from offpeak.core.ports import Add, ObjectInfo, Save
-from offpeak.core.usage import Counts
-from offpeak.memory.memory import Memory
+from offpeak.core.batch import BatchStatus
+from offpeak.core.ports import Save
 from offpeak.steps.delete_file import delete_file
-from offpeak.steps.deliver_drop import deliver_drop
 from offpeak.steps.expire_files import expire_files
 from offpeak.steps.fail_batch import fail_batch
-from offpeak.steps.ingest_drop import Ingested, ingest_drop
-from offpeak.steps.show_drops import show_drops
+from offpeak.steps.ingest_drop import Ingested
 from offpeak.steps.validate_range import validate_range
-from tests.steps.simulation import CATALOGUE, ENDPOINT, request
+from tests.steps.drop_folder import KEY, LINES, DropFolder
+from tests.steps.simulation import ENDPOINT
 from tests.steps.test_requests_at_once import at_once
-from tests.steps.ward import call_step
-
-KEY = "drop/acct_1/a.jsonl"
-LINES = b"".join(request(f"c{n}") + b"\n" for n in range(6))
-
-
-class DropFolder(Memory):
-    """An account's folder, and the events that come of what is put there."""
-
-    def call(self, step: Callable[..., Any], *args: Any) -> Any:
-        return call_step(self, step, *args)
-
-    def __init__(self, **limits: int) -> None:
-        super().__init__()
-        self.catalogue = CATALOGUE
-        account = Account(id="acct_1", name="a", created_at=0, limits=Limits(**limits))
-        self.changes.commit(Add(account))
-
-    def drop(
-        self, body: bytes = LINES, key: str = KEY, metadata: Mapping[str, str] | None = None
-    ) -> Ingested:
-        self.writer.put_with(key, body, metadata or {})
-        return self.event(key)
-
-    def event(self, key: str = KEY) -> Ingested:
-        ingested: Ingested = self.call(ingest_drop, key)
-        return ingested
-
-    @property
-    def found(self) -> list[Batch]:
-        return list(self.batches.list("acct_1", limit=100, after=None).rows)
-
-    @property
-    def batch(self) -> Batch:
-        [batch] = self.found
-        return batch
-
-    def status(self, stem: str = "drop/acct_1/a") -> Mapping[str, Any]:
-        status: Mapping[str, Any] = json.loads(self.reader.read(stem + ".status.json"))
-        return status
-
-    def complete(self, batch: Batch, output: bytes = b"1\n", errors: bytes | None = None) -> None:
-        """As process_batch would, up to the delivery."""
-        self.writer.put(output_key(batch.id), output)
-        if errors is not None:
-            self.writer.put(error_key(batch.id), errors)
-        now = int(self.clock.now())
-        planned = batch.planned(model="red", total=6, invalid_lines=0, now=now)
-        ended = planned.finalizing(now).ended(
-            BatchStatus.COMPLETED, counts=Counts(total=6, completed=6), usage=None,
-            output_file_id="file-out", error_file_id="file-err" if errors else None, now=now,
-        )  # fmt: skip
-        self.changes.commit(Save(ended))
-
-    def deliver(self, batch: Batch) -> bool:
-        delivered: bool = self.call(deliver_drop, "acct_1", batch.id)
-        return delivered
-
-    def is_there(self, key: str) -> bool:
-        try:
-            self.reader.head(key)
-        except NotFound:
-            return False
-        return True
 
 
 def test_an_object_becomes_a_batch_over_its_own_bytes() -> None:
@@ -287,23 +215,6 @@ def test_a_file_that_cannot_be_unpacked_is_a_failed_batch(packed: bytes, code: s
     assert not folder.is_there("files/acct_1/" + folder.batch.input_file_id)
 
 
-# ── while it runs ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_progress_is_told_when_there_is_some() -> None:
-    folder = DropFolder()
-    folder.drop()
-    assert folder.call(show_drops) == 0
-    now = int(folder.clock.now())
-    folder.changes.commit(
-        Save(folder.batch.planned(model="red", total=6, invalid_lines=3, now=now))
-    )
-    assert folder.call(show_drops) == 1
-    status = folder.status()
-    assert (status["status"], status["progress"]) == ("in_progress", 0.5)
-    assert folder.call(show_drops) == 0
-
-
 def test_a_replaced_input_fails_with_its_reason_and_mixes_no_bytes() -> None:
     folder = DropFolder()
     folder.drop()
@@ -316,106 +227,6 @@ def test_a_replaced_input_fails_with_its_reason_and_mixes_no_bytes() -> None:
     assert [error["code"] for error in errors["data"]] == ["input_replaced"]
     assert folder.deliver(batch) is False  # the status is that of the new bytes
     assert folder.event() is Ingested.STARTED
-
-
-# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_results_and_then_the_last_word_are_put_beside_the_object() -> None:
-    folder = DropFolder()
-    folder.drop()
-    folder.complete(folder.batch, b"out\n", b"err\n")
-    assert folder.deliver(folder.batch) is True
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"out\n"
-    assert folder.reader.read("drop/acct_1/a.errors.jsonl") == b"err\n"
-    status = folder.status()
-    assert (status["status"], status["final"], status["progress"]) == ("completed", True, 1.0)
-    assert (status["output"], status["errors"]) == (
-        "drop/acct_1/a.output.jsonl", "drop/acct_1/a.errors.jsonl",
-    )  # fmt: skip
-    assert folder.call(show_drops) == 0
-
-
-def test_a_newer_batch_of_the_name_takes_away_what_it_does_not_have() -> None:
-    folder = DropFolder()
-    folder.drop()
-    older = folder.batch
-    folder.complete(older, b"out\n", b"err\n")
-    folder.deliver(older)
-    folder.clock.advance(1)
-    folder.drop(LINES + b"\n")
-    newer = folder.found[0]
-    folder.complete(newer, b"newer\n")
-    assert folder.deliver(newer) is True
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"newer\n"
-    assert not folder.is_there("drop/acct_1/a.errors.jsonl")
-    assert folder.deliver(older) is False
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"newer\n"
-    # The older bytes come back: they have their results already.
-    assert folder.drop() is Ingested.KNOWN
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"out\n"
-    assert folder.status()["batch"]["id"] == older.id
-
-
-def test_of_two_deliveries_that_overlap_the_results_of_the_present_bytes_stay() -> None:
-    """The older batch's copy lands when the newer one has delivered already."""
-    folder = DropFolder()
-    folder.drop()
-    older = folder.batch
-    folder.complete(older, b"older\n")
-    put = folder.writer.put
-
-    def late(key: str, body: bytes, content_type: str = "application/octet-stream") -> ObjectInfo:
-        folder.writer.put = put  # type: ignore[method-assign]
-        folder.clock.advance(1)
-        folder.drop(LINES + b"\n")
-        folder.complete(folder.found[0], b"newer\n")
-        assert folder.deliver(folder.found[0]) is True
-        return put(key, body, content_type)
-
-    folder.writer.put = late  # type: ignore[method-assign]
-    assert folder.deliver(older) is False
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"newer\n"
-    assert folder.status()["batch"]["id"] == folder.found[0].id
-
-
-def test_a_delivery_that_was_copied_over_before_its_last_word_copies_again() -> None:
-    folder = DropFolder()
-    folder.drop()
-    folder.complete(folder.batch, b"out\n")
-    put_over = folder.writer.put_over
-
-    def late(key: str, body: bytes, etag: str | None, content_type: str = "") -> ObjectInfo:
-        folder.writer.put_over = put_over  # type: ignore[method-assign]
-        folder.writer.put("drop/acct_1/a.output.jsonl", b"older\n")
-        return put_over(key, body, etag, content_type)
-
-    folder.writer.put_over = late  # type: ignore[method-assign]
-    assert folder.deliver(folder.batch) is True
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"out\n"
-
-
-def test_a_producer_may_take_the_object_away_while_it_runs() -> None:
-    folder = DropFolder()
-    folder.drop()
-    folder.writer.delete(KEY)
-    folder.complete(folder.batch)
-    assert folder.deliver(folder.batch) is True
-
-
-def test_of_a_packed_and_a_plain_object_of_one_name_the_newer_is_told_of() -> None:
-    folder = DropFolder()
-    folder.drop()
-    older = folder.batch
-    folder.clock.advance(1)
-    folder.drop(gzip.compress(LINES + b"\n"), KEY + ".gz")
-    newer = folder.found[0]
-    folder.complete(newer, b"newer\n")
-    folder.deliver(newer)
-    folder.complete(older, b"older\n")
-    assert folder.deliver(older) is False
-    assert folder.status()["batch"]["id"] == newer.id
-    assert folder.reader.read("drop/acct_1/a.output.jsonl") == b"newer\n"
 
 
 def test_somebody_elses_status_file_is_written_over() -> None:
