@@ -3,6 +3,7 @@ and shuffles records, and gives again what a dead collector had; the clock's fun
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -11,13 +12,14 @@ from offpeak.core.account import Account, Billing
 from offpeak.core.errors import OffpeakError
 from offpeak.core.group import Group
 from offpeak.core.ports import Add
-from offpeak.core.request import Request
+from offpeak.core.request import Request, RequestStatus
 from offpeak.steps.cancel_group import cancel_group
 from offpeak.steps.cancel_request import cancel_request
 from offpeak.steps.collect_requests import Received, collect_requests
 from offpeak.steps.create_request import NewRequest, create_request
 from offpeak.steps.finalize_group import finalize_group
 from offpeak.steps.group_requests import NewGroup, create_group, extend_group
+from offpeak.steps.read_result import Inline, read_group_results, read_request_result
 from offpeak.steps.show_request import show_request
 from offpeak.steps.sweep_requests import sweep_requests
 from tests.steps.interleaving import Faults
@@ -139,3 +141,49 @@ class RequestSimulation(Simulation):
 
     def endings_seen(self, ids: list[str]) -> Counter[str]:
         return Counter(self.memory.requests.get_many([i])[0].status for i in ids)
+
+
+def all_ended(world: RequestSimulation, ids: list[str]) -> bool:
+    return all(request.has_ended for request in world.memory.requests.get_many(ids))
+
+
+def quiet(world: RequestSimulation) -> bool:
+    """No batch is open, and every group has ended."""
+    return not world._open() and not list(world.memory.groups.open())
+
+
+def result_of(world: RequestSimulation, account: Account, request_id: str) -> dict[str, Any]:
+    memory = world.memory
+    found = read_request_result(
+        world.show(account, request_id), reader=memory.reader, writer=memory.writer,
+        presigner=memory.presigner,
+    )  # fmt: skip
+    assert isinstance(found, Inline)
+    result: dict[str, Any] = json.loads(found.body)
+    return result
+
+
+def lines_of(world: RequestSimulation, account: Account, group_id: str) -> list[dict[str, Any]]:
+    memory = world.memory
+    found = read_group_results(
+        account.id, group_id, reader=memory.reader, groups=memory.groups,
+        presigner=memory.presigner,
+    )  # fmt: skip
+    assert isinstance(found, Inline)
+    return [json.loads(line) for line in found.body.splitlines()]
+
+
+def check_result(world: RequestSimulation, account: Account, request_id: str) -> None:
+    """Its result is its own, and says what its row says."""
+    request = world.show(account, request_id)
+    result = result_of(world, account, request_id)
+    assert (result["id"], result["status"]) == (request_id, request.status)
+    if request.status is RequestStatus.COMPLETED:
+        assert result["response"]["status_code"] == 200
+        assert request.result is not None
+        line = world.memory.reader.read(
+            request.result.key, request.result.start, request.result.stop
+        )
+        assert json.loads(line)["custom_id"] == request_id
+    else:
+        assert result["error"]["code"] == request.error_code

@@ -3,96 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offpeak.core.batch import Batch
-from offpeak.core.errors import NotFound, StateConflict, Unavailable
+from offpeak.core.errors import StateConflict, Unavailable
 from offpeak.core.layout import invalid_lines_key, output_key
-from offpeak.core.ports import PARTS_MAX, Add, ObjectInfo
+from offpeak.core.ports import PARTS_MAX, ObjectInfo
 from offpeak.core.request_line import FinishedLine
 from offpeak.core.shard import ResultObject
 from offpeak.memory.memory import Memory
-from offpeak.planner.cut_results import LIMITS, AssemblyLimits
+from offpeak.planner.cut_results import LIMITS
 from offpeak.planner.join_pieces import MIB
-from offpeak.steps.assemble_results import assemble_results
-from offpeak.steps.result_chunks import ChunkPlace, plan_key
-from offpeak.steps.result_file import ResultFile, Results
+from offpeak.steps.result_chunks import plan_key
 from offpeak.wire.checkpoints import encode_record
-from offpeak.wire.results import line_number, render_response
-from tests.steps.simulation import IN_CHUNKS
-
-BATCH = Batch(
-    id="batch_1", account_id="acct_1", input_file_id="file-1", input_key="files/acct_1/file-1",
-    input_bytes=1, endpoint="/v1/completions", completion_window="24h", created_at=0,
-    expires_at=86_400,
-)  # fmt: skip
-
-
-def result(line: int) -> bytes:
-    """Of a length that depends on the line."""
-    return render_response(
-        batch_id=BATCH.id, line=line, custom_id=f"c{line}", status_code=200,
-        body=b'"%b"' % (b"x" * (line * 37 % 90)),
-    )  # fmt: skip
-
-
-class World(Memory):
-    def __init__(self, limits: AssemblyLimits = IN_CHUNKS) -> None:
-        super().__init__()
-        self.limits = limits
-        self.multipart.part_bytes_min = limits.part_bytes_min
-        self.changes.commit(Add(BATCH))
-
-    def sources(self, shards: Sequence[Sequence[int]]) -> list[ResultObject]:
-        found = []
-        for number, lines in enumerate(shards):
-            body = b"".join(map(result, lines))
-            info = self.writer.put(f"work/batch_1/0/{number:06}/0001/output.jsonl", body)
-            found.append(ResultObject(key=info.key, bytes=info.bytes, lines=len(lines)))
-        return found
-
-    def file(self) -> ResultFile:
-        return ResultFile(
-            BATCH, "output", reader=self.reader, writer=self.writer, multipart=self.multipart,
-            limits=self.limits,
-        )  # fmt: skip
-
-    def assemble(self, chunk: ChunkPlace) -> None:
-        assemble_results(
-            "acct_1", "batch_1", *astuple(chunk), batches=self.batches, reader=self.reader,
-            writer=self.writer, multipart=self.multipart, assembly_limits=self.limits,
-        )  # fmt: skip
-
-    def put(self, results: Results) -> tuple[ObjectInfo | None, int]:
-        """The file, and the chunks that it took."""
-        chunks = 0
-        while undone := self.file().undone(results):
-            chunks += len(undone)
-            for chunk in undone:
-                self.assemble(chunk)
-        return self.file().put(results), chunks
-
-
-def overlapping(sources: list[ResultObject], refused: int = 0) -> Results:
-    lines = sum(source.lines for source in sources) + refused
-    return Results(
-        sources=sources, of_runs=[sources], are_apart=False, in_order=False, refused=refused,
-        lines=lines,
-    )  # fmt: skip
-
-
-def apart(sources: list[ResultObject]) -> Results:
-    lines = sum(source.lines for source in sources)
-    return Results(
-        sources=sources, of_runs=[sources], are_apart=True, in_order=True, refused=0, lines=lines
-    )
-
+from offpeak.wire.results import line_number
+from tests.steps.results import World, apart, overlapping, result
 
 SHARDS = st.lists(st.integers(0, 9), min_size=1, max_size=150)
 """The shard of each line, in the order of the lines: any interleaving."""
@@ -202,33 +131,6 @@ def test_a_plan_whose_put_meets_itself_keeps_its_upload() -> None:
     world.put(results)
     assert world.reader.head(output_key("batch_1")).bytes == sum(s.bytes for s in results.sources)
     assert world.multipart.open_ids == ()
-
-
-def test_chunks_that_find_their_upload_gone_have_it_begun_anew() -> None:
-    world = World()
-    results = apart(world.sources([range(n * 5 + 1, n * 5 + 6) for n in range(20)]))
-    first, *others = world.file().undone(results)
-    world.assemble(first)
-    (multipart_id,) = world.multipart.open_ids
-    world.multipart.abort(output_key("batch_1"), multipart_id)
-    for chunk in others:
-        world.assemble(chunk)
-    info, chunks = world.put(results)
-    assert info == world.reader.head(output_key("batch_1"))
-    assert chunks == len(others) + 1
-    assert world.multipart.open_ids == ()
-
-
-def test_a_chunk_whose_source_is_gone_fails_until_the_file_is_there() -> None:
-    world = World()
-    results = apart(world.sources([range(n * 5 + 1, n * 5 + 6) for n in range(20)]))
-    chunk, *_ = world.file().undone(results)
-    world.writer.delete(results.sources[0].key)
-    with pytest.raises(NotFound):
-        world.assemble(chunk)
-
-
-# ── ten gigabytes, without their bytes ───────────────────────────────────────────────────────────────────────────────
 
 
 class Counted:

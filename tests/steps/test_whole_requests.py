@@ -12,8 +12,7 @@ import pytest
 
 from offpeak.core.account import Account
 from offpeak.core.delivery import Delivery
-from offpeak.core.errors import InvalidRequest, StateConflict
-from offpeak.core.group import Group, GroupStatus
+from offpeak.core.group import Group
 from offpeak.core.ports import Verdict
 from offpeak.core.pricing import batch_prices, cost_microdollars
 from offpeak.core.request import ENDED, Request, RequestStatus
@@ -21,62 +20,24 @@ from offpeak.core.shard import Shard, ShardStatus
 from offpeak.core.usage import Usage
 from offpeak.steps.cancel_request import cancelled_ending
 from offpeak.steps.group_requests import NewGroup, create_group
-from offpeak.steps.read_result import Inline, read_group_results, read_request_result
 from offpeak.steps.show_request import LOST_SECONDS
 from offpeak.wire.results import line_number
 from tests.steps.interleaving import CALM, STORM
-from tests.steps.request_simulation import ALICE, BOB, RequestSimulation
+from tests.steps.request_simulation import (
+    ALICE,
+    BOB,
+    RequestSimulation,
+    all_ended,
+    check_result,
+    lines_of,
+    quiet,
+    result_of,
+)
 from tests.steps.simulation import PRICES
 from tests.steps.small_worker import usage_of
 from tests.steps.test_post_entries import entries_of
 
 SEEDS = int(os.environ.get("OFFPEAK_SIMULATION_SEEDS", "40"))
-
-
-def all_ended(world: RequestSimulation, ids: list[str]) -> bool:
-    return all(request.has_ended for request in world.memory.requests.get_many(ids))
-
-
-def quiet(world: RequestSimulation) -> bool:
-    """No batch is open, and every group has ended."""
-    return not world._open() and not list(world.memory.groups.open())
-
-
-def result_of(world: RequestSimulation, account: Account, request_id: str) -> dict[str, Any]:
-    memory = world.memory
-    found = read_request_result(
-        world.show(account, request_id), reader=memory.reader, writer=memory.writer,
-        presigner=memory.presigner,
-    )  # fmt: skip
-    assert isinstance(found, Inline)
-    result: dict[str, Any] = json.loads(found.body)
-    return result
-
-
-def lines_of(world: RequestSimulation, account: Account, group_id: str) -> list[dict[str, Any]]:
-    memory = world.memory
-    found = read_group_results(
-        account.id, group_id, reader=memory.reader, groups=memory.groups,
-        presigner=memory.presigner,
-    )  # fmt: skip
-    assert isinstance(found, Inline)
-    return [json.loads(line) for line in found.body.splitlines()]
-
-
-def check_result(world: RequestSimulation, account: Account, request_id: str) -> None:
-    """Its result is its own, and says what its row says."""
-    request = world.show(account, request_id)
-    result = result_of(world, account, request_id)
-    assert (result["id"], result["status"]) == (request_id, request.status)
-    if request.status is RequestStatus.COMPLETED:
-        assert result["response"]["status_code"] == 200
-        assert request.result is not None
-        line = world.memory.reader.read(
-            request.result.key, request.result.start, request.result.stop
-        )
-        assert json.loads(line)["custom_id"] == request_id
-    else:
-        assert result["error"]["code"] == request.error_code
 
 
 def test_requests_of_two_accounts_share_a_shard_and_each_gets_its_own_result() -> None:
@@ -227,104 +188,6 @@ def test_a_request_that_expires_with_its_group_is_told_of_once_and_so_is_the_gro
         [(lost, "request.failed"), (made[0].id, "batch.completed")]
     )
     check_books(world)
-
-
-def test_a_group_completes_with_its_last_request_one_line_each() -> None:
-    world = RequestSimulation(4, CALM)
-    ids = [world.send(ALICE, f"r{n}", model=("red", "blue")[n % 2]) for n in range(7)]
-    made: list[Any] = []
-    world.group(ALICE, ids, made)
-    world.run(lambda: bool(made) and quiet(world))
-    world.end()
-    group = world.found_group(ALICE, made[0].id)
-    assert group.status is GroupStatus.COMPLETED
-    assert [line["id"] for line in lines_of(world, ALICE, group.id)] == ids
-    assert {world.show(ALICE, i).group_id for i in ids} == {group.id}
-
-
-def test_a_group_of_requests_that_have_ended_completes_at_once() -> None:
-    world = RequestSimulation(5, CALM)
-    ids = [world.send(ALICE, f"r{n}") for n in range(3)]
-    world.run(lambda: all_ended(world, ids) and quiet(world))
-    made: list[Any] = []
-    world.group(ALICE, ids, made)
-    world.run(lambda: bool(made) and quiet(world))
-    world.end()
-    assert world.found_group(ALICE, made[0].id).status is GroupStatus.COMPLETED
-
-
-def test_what_cannot_be_grouped_is_named_and_nothing_of_the_call_is_grouped() -> None:
-    world = RequestSimulation(6, CALM)
-    mine = [world.send(ALICE, f"r{n}") for n in range(4)]
-    foreign = world.send(BOB, "foreign")
-    first: list[Any] = []
-    world.group(ALICE, mine[:1], first)
-    world.run(lambda: bool(first))
-    refused: list[Any] = []
-    world.group(ALICE, [mine[1], mine[0]], refused)
-    world.group(ALICE, [mine[2], foreign], refused)
-    world.group(ALICE, [mine[3], "req_unknown"], refused)
-    world.run(lambda: len(refused) == 3)
-    world.end()
-    assert all(isinstance(each, InvalidRequest) for each in refused)
-    text = " ".join(each.message for each in refused)
-    assert all(each in text for each in (mine[0], foreign, "req_unknown"))
-    rows = world.memory.requests.get_many([*mine[1:], foreign])
-    assert {row.group_id for row in rows} == {None}
-
-
-def test_a_group_grows_until_it_has_ended_and_its_window_with_it() -> None:
-    world = RequestSimulation(7, CALM)
-    made: list[Any] = []
-    first = world.send(ALICE, "first")
-    world.group(ALICE, [first], made)
-    world.run(lambda: bool(made))
-    before = world.found_group(ALICE, made[0].id)
-    world.memory.clock.advance(1)
-    second = world.send(ALICE, "second")
-    grown: list[Any] = []
-    world.extend(ALICE, before.id, [second], grown)
-    world.run(lambda: bool(grown))
-    assert isinstance(grown[0], Group)
-    assert grown[0].members == 2
-    newest = world.memory.requests.get(ALICE.id, second).created_at
-    assert grown[0].expires_at == newest + 86_400 >= before.expires_at
-    world.run(lambda: quiet(world))
-    late: list[Any] = []
-    world.extend(ALICE, before.id, [world.send(ALICE, "late")], late)
-    world.run(lambda: bool(late))
-    world.end()
-    assert isinstance(late[0], StateConflict)
-
-
-@pytest.mark.parametrize("after_ticks", [1, 30, 100, 200, 400])
-def test_a_cancelled_group_cancels_what_has_not_ended_whenever_it_is_cancelled(
-    after_ticks: int,
-) -> None:
-    world = RequestSimulation(after_ticks, CALM)
-    ids = [world.send(ALICE, f"r{n}") for n in range(9)]
-    other = world.send(ALICE, "not in it")
-    made: list[Any] = []
-    cancelled: list[Any] = []
-    world.group(ALICE, ids, made)
-    world.run(lambda: bool(made))
-    ticks = 0
-
-    def tick() -> bool:
-        nonlocal ticks
-        ticks += 1
-        if ticks == after_ticks:
-            world.cancel_group(ALICE, made[0].id, cancelled)
-        return bool(cancelled) and quiet(world) and all_ended(world, [*ids, other])
-
-    world.run(tick)
-    world.end()
-    group = world.found_group(ALICE, made[0].id)
-    if not isinstance(cancelled[0], StateConflict):  # unless it was completed by then
-        assert group.status is GroupStatus.CANCELLED
-    lines = lines_of(world, ALICE, group.id)
-    assert [line["id"] for line in lines] == ids
-    assert world.show(ALICE, other).status is not RequestStatus.CANCELLED
 
 
 def test_a_request_whose_window_ran_out_before_it_was_collected_says_so() -> None:
