@@ -32,7 +32,7 @@ class Operated(Aws):
 
     @property
     def _bucket(self) -> str:
-        account, region = self.identity.split(":")[4], self._session.region_name
+        account, region = self.identity.split(":")[4], self.region
         return f"offpeak-{self._setting('OFFPEAK_STAGE')}-{account}-{region}"
 
     @cached_property
