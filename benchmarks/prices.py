@@ -9,7 +9,6 @@ DATE = "2026-09"
 REGION = "us-east-1"
 MILLION = 1e6
 GB = 1e9
-GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,6 @@ class Prices:
     s3_gb_month: float = 0.023
     dynamodb_write: float = 0.625 / MILLION
     dynamodb_read: float = 0.125 / MILLION
-    dynamodb_gb_month: float = 0.25 + 0.20  # and its point-in-time recovery
     sqs: float = 0.40 / MILLION  # a request of up to 64 KB
     sqs_fifo: float = 0.50 / MILLION
     sns: float = 0.50 / MILLION  # a publish of up to 64 KB; deliveries to SQS are SQS's

@@ -16,7 +16,6 @@ from jsonschema import Draft202012Validator
 
 NOWHERE = frozenset({401, 404, 405})
 """What a path or a method that isn't described answers."""
-METHODS = ("get", "post", "put", "patch", "delete")
 
 
 class Described:

@@ -26,8 +26,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-HOURS = 24
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 
 class SignalKind(StrEnum):
@@ -154,10 +154,6 @@ class PriceCurve(Curve):
     kinds: ClassVar[frozenset[SignalKind]] = frozenset({SignalKind.PRICE})
 
 
-CarbonCurve = TypeVar("CarbonCurve", AverageCurve, MarginalCurve)
-"""Either, the same throughout: what a function over several curves takes."""
-
-
 def same_kind(signals: Iterable[Signal | Curve]) -> tuple[SignalKind, Unit]:
     """The one kind and unit of them all. Raises MixedSignals; ValueError for none."""
     found = {(each.kind, each.unit) for each in signals}
@@ -167,9 +163,3 @@ def same_kind(signals: Iterable[Signal | Curve]) -> tuple[SignalKind, Unit]:
         told = ", ".join(sorted(f"{kind} in {unit}" for kind, unit in found))
         raise MixedSignals(f"Signals of several kinds are not comparable: {told}.")
     return found.pop()
-
-
-def greenest(curves: Sequence[CarbonCurve], when: float) -> CarbonCurve:
-    """Whose value is the lowest at this time. Raises MixedSignals where they are not of one kind."""
-    same_kind(curves)
-    return min(curves, key=lambda curve: (curve.at(when), curve.region))

@@ -1,6 +1,6 @@
 """What is left of the runs of a model's pools, in instance-seconds: what the plan is made for.
 
-A shard takes an instance for its measured seconds, of which an instance works `concurrency` at a time. Of a shard that
+A shard takes an instance for its measured seconds, of which an instance works `concurrency` at a time. Of a shard
 that is open, the share of its lines counts that has no result yet, as far as its worker has told. Runs that have ended
 shards of their own tell more exactly what is left of them (estimate_completion.py).
 """

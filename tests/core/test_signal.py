@@ -15,7 +15,6 @@ from offpeak.core.signal import (
     SignalKind,
     SignalPoint,
     Unit,
-    greenest,
     same_kind,
 )
 
@@ -80,13 +79,9 @@ def test_a_curve_takes_its_own_kind_alone() -> None:
 
 
 def test_averages_and_marginals_are_never_compared() -> None:
-    low, high = (
-        curve(AverageCurve, SignalKind.AVERAGE, 1.0),
-        curve(AverageCurve, SignalKind.AVERAGE, 2.0),
-    )
-    assert greenest([high, low], when=0) is low
-    marginal = curve(MarginalCurve, SignalKind.MARGINAL)
+    average = curve(AverageCurve, SignalKind.AVERAGE)
+    assert same_kind([average, average])[0] is SignalKind.AVERAGE
     with pytest.raises(MixedSignals):
-        greenest([low, marginal], when=0)
+        same_kind([average, curve(MarginalCurve, SignalKind.MARGINAL)])
     with pytest.raises(MixedSignals):
         same_kind([signal(), signal(SignalKind.MARGINAL)])

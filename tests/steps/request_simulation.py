@@ -4,7 +4,6 @@ and shuffles records, and gives again what a dead collector had; the clock's fun
 from __future__ import annotations
 
 import json
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -138,9 +137,6 @@ class RequestSimulation(Simulation):
 
     def found_group(self, account: Account, group_id: str) -> Group:
         return self.memory.groups.get(account.id, group_id)
-
-    def endings_seen(self, ids: list[str]) -> Counter[str]:
-        return Counter(self.memory.requests.get_many([i])[0].status for i in ids)
 
 
 def all_ended(world: RequestSimulation, ids: list[str]) -> bool:
