@@ -1,4 +1,5 @@
-"""The life of a batch as a chain of states, each named as the function it calls.
+"""The life of a batch as a chain of states, each named as the function it calls. RunShards calls `release_runs`, and
+waits.
 
                   PlanReordered ◄── ReorderShards ◄── reorder
                          └───────────►┐       ┌───────────┘

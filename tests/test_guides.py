@@ -74,6 +74,13 @@ def test_the_files_that_comments_and_docstrings_name_are_there(files: frozenset[
     assert {_name(path): found for path in sources if (found := _missing(path, files))} == {}
 
 
+def test_the_decisions_that_are_named_are_there(files: frozenset[str]) -> None:
+    written = {path.name[:4] for path in DECISIONS}
+    sources = [*GUIDES, *DECISIONS, *(ROOT / name for name in files if name.endswith(".py"))]
+    named = re.compile(r"\bdecisions?[ /](\d{4})\b")
+    assert {number for path in sources for number in named.findall(path.read_text())} <= written
+
+
 @pytest.mark.parametrize("guide", [*GUIDES, *DECISIONS], ids=_name)
 def test_links_between_guides_lead_somewhere(guide: Path) -> None:
     for path, heading in re.findall(
