@@ -84,6 +84,7 @@ class UsageRoutes:
 
 
 def _render(used: UsedTokens) -> UsageResult:
+    at_10, at_50 = used.foretold
     return {
         "object": "usage.result",
         "input_tokens": used.usage.input_tokens,
@@ -94,4 +95,5 @@ def _render(used: UsedTokens) -> UsageResult:
         "batch_id": used.batch_id,
         "amount": render_amount(used.cost_microdollars),
         "footprint": render_usage_footprint(used.metered, used.carbon_at_once_mg),
+        "estimate_error": {"at_10": at_10.mean_percent, "at_50": at_50.mean_percent},
     }

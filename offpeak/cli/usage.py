@@ -28,7 +28,8 @@ def usage(
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Show tokens and their cost by day, those of requests that succeeded; and the energy, carbon and GPUs of all."""
+    """Show tokens and their cost by day, those of requests that succeeded; and the energy, carbon and GPUs of all; and
+    how far off their ends were foretold at 10 and 50 % of their lines, in percent of their times."""
     if not set(filter(None, by.split(","))) <= set(GROUPS):
         raise UsageError(f"--by {by!r} is not made of {', '.join(GROUPS)}.")
     with Api(read_settings(base_url, api_key)) as api:
@@ -50,6 +51,8 @@ def usage(
             "g CO2eq",
             "at once",
             "GPUs",
+            "off at 10 %",
+            "at 50 %",
         ),
         (_row(bucket, result) for bucket in buckets for result in bucket["results"]),
     )
@@ -74,6 +77,7 @@ def _row(bucket: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...
     return (
         day, result["model"] or "", result["batch_id"] or "", *(f"{n:,}" for n in numbers),
         dollars(result["amount"]["microdollars"]), *_footprint(result.get("footprint")),
+        *_estimate_error(result.get("estimate_error")),
     )  # fmt: skip
 
 
@@ -83,3 +87,9 @@ def _footprint(found: Mapping[str, Any] | None) -> tuple[str, ...]:
         return "", "", "", ""
     grams = (f"{found[name]:,.4g}" for name in ("carbon", "carbon_at_once"))
     return f"{found['energy']:,.4g}", *grams, dollars(found["gpu_cost"]["microdollars"])
+
+
+def _estimate_error(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """At 10 and at 50 %; empty where nothing was foretold, and of an API from before it was told."""
+    errors = ((found or {}).get(mark) for mark in ("at_10", "at_50"))
+    return tuple("" if error is None else f"{error:,.3g} %" for error in errors)

@@ -42,7 +42,8 @@ class ModelUsage:
     """What one model did for an entry's batch: `requests` that succeeded, their tokens, and the cost, rounded here and
     nowhere else. `input_bytes` are those of their lines: how many of them make a token is measured by them.
     `metered` is what they took of instances; `carbon_at_once_mg` what that would have emitted at once, at home.
-    `lengths`: how long answers of `endpoint` were."""
+    `lengths`: how long answers of `endpoint` were. `foretold_off`: by how many per mille of its time the end was
+    foretold too early (negative) or too late, at each of the marks (core/run.py); None where it wasn't."""
 
     model: str
     requests: int
@@ -53,6 +54,7 @@ class ModelUsage:
     carbon_at_once_mg: int = 0
     endpoint: str = ""
     lengths: Lengths = ()
+    foretold_off: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

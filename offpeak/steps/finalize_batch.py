@@ -44,7 +44,7 @@ from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.planner.cut_results import IN_ONE_CALL, AssemblyLimits
-from offpeak.steps.estimate_errors import estimate_errors
+from offpeak.steps.estimate_errors import estimate_errors, with_errors
 from offpeak.steps.post_entries import POSTINGS_MAX, postings
 from offpeak.steps.result_chunks import ChunkPlace, incomplete
 from offpeak.steps.result_file import ResultFile, Results
@@ -117,6 +117,8 @@ def finalize_batch(
         error_file_id=_file_id(batch, "error") if put["error"] else None, now=now,
     )  # fmt: skip
     rows = [_file(batch, kind, info, now) for kind, info in put.items() if info]
+    if ended.status is BatchStatus.COMPLETED:
+        models = with_errors(models, of_batch, batch)
     entries = settlement(batch, models, now)
     committed = _commit(ended, rows, entries, batches, changes, ledger)
     if work_metrics is not None and committed.status is BatchStatus.COMPLETED:

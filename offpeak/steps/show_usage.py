@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 from offpeak.core.footprint import Metered
 from offpeak.core.ledger import Entry, ModelUsage
 from offpeak.core.ports import Ledger
+from offpeak.core.run import FORETOLD_AT
 from offpeak.core.usage import Usage
 
 DAY_SECONDS = 86_400
@@ -28,9 +29,25 @@ class UsageQuery:
     after: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """How well the ends of `runs` were foretold at one mark: the per mille of their times by which each was too early
+    or too late, added up."""
+
+    runs: int = 0
+    off: int = 0
+
+    def plus(self, off: int | None) -> Foretold:
+        return self if off is None else Foretold(self.runs + 1, self.off + abs(off))
+
+    @property
+    def mean_percent(self) -> float | None:
+        return round(self.off / self.runs / 10, 1) if self.runs else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedTokens:
-    """`model` and `batch_id` are None where usage isn't grouped by them."""
+    """`model` and `batch_id` are None where usage isn't grouped by them. `foretold`: one for each mark."""
 
     model: str | None = None
     batch_id: str | None = None
@@ -39,6 +56,7 @@ class UsedTokens:
     cost_microdollars: int = 0
     metered: Metered | None = None
     carbon_at_once_mg: int = 0
+    foretold: tuple[Foretold, ...] = (Foretold(),) * len(FORETOLD_AT)
 
     def plus(self, used: ModelUsage) -> UsedTokens:
         return replace(
@@ -46,6 +64,9 @@ class UsedTokens:
             cost_microdollars=self.cost_microdollars + used.cost_microdollars,
             metered=_both(self.metered, used.metered),
             carbon_at_once_mg=self.carbon_at_once_mg + used.carbon_at_once_mg,
+            foretold=tuple(
+                mark.plus(off) for mark, off in zip_longest(self.foretold, used.foretold_off)
+            ),
         )  # fmt: skip
 
 

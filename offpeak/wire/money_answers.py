@@ -39,6 +39,14 @@ class UsageFootprint(TypedDict):
     gpu_cost: Amount
 
 
+class UsageEstimateError(TypedDict):
+    """How far off the ends of completed batches were foretold at 10 and at 50 % of their lines: too early or too late,
+    on average, in percent of their times from plan to end. Null where none was; short batches pass a mark at once."""
+
+    at_10: float | None
+    at_50: float | None
+
+
 class UsageResult(TypedDict):
     """Of requests that succeeded; `footprint` is of all, null where nothing was measured. `model` and `batch_id` are
     null unless grouped by."""
@@ -52,6 +60,7 @@ class UsageResult(TypedDict):
     batch_id: str | None
     amount: Amount
     footprint: UsageFootprint | None
+    estimate_error: UsageEstimateError
 
 
 class UsageBucket(TypedDict):

@@ -6,7 +6,7 @@ from typing import Any
 
 from offpeak.cli.footprint import _fields
 from offpeak.cli.show import _batch_fields
-from offpeak.cli.usage import _footprint
+from offpeak.cli.usage import _estimate_error, _footprint
 
 FIGURES = {
     "instance_seconds": 1_234.5, "energy": 0.25, "carbon": 80.0, "carbon_at_once": 100.0,
@@ -35,6 +35,11 @@ def test_what_was_not_measured_says_so() -> None:
     assert list(_fields(found(None)))[-1] == ("footprint", "nothing was measured")
     assert _footprint(None) == ("", "", "", "")
     assert _footprint(FIGURES) == ("0.25", "80", "100", "$0.90")
+
+
+def test_how_far_off_ends_were_foretold_is_in_percent() -> None:
+    assert _estimate_error({"at_10": 12.34, "at_50": None}) == ("12.3 %", "")
+    assert _estimate_error(None) == ("", "")
 
 
 def test_a_running_batch_shows_when_it_begins_and_when_it_will_be_done() -> None:

@@ -227,6 +227,7 @@ def entry(account_id: str, **fields: Any) -> Entry:
                 input_bytes=100,
                 usage=Usage(input_tokens=5, cached_tokens=1, output_tokens=2),
                 cost_microdollars=7,
+                foretold_off=(None, -12),
             ),
         ),
     )

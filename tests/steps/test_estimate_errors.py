@@ -45,6 +45,11 @@ def test_marks_are_passed_once_each_and_told_at_the_end() -> None:
     ((pool, errors),) = ward.work_metrics.estimates
     assert pool == ward.run.pool
     assert set(errors) == {"EstimateErrorAt10", "EstimateErrorAt50"}
+    (settled,) = ward.ledger.entry(ward.batch.account_id, f"settle:{ward.batch.id}").models
+    assert [off / 10 for off in settled.foretold_off if off is not None] == [
+        pytest.approx(error, abs=0.06) for error in errors.values()
+    ]
+    assert len(settled.foretold_off) == len(errors)
 
 
 def test_a_batch_that_ends_at_once_is_not_foretold() -> None:

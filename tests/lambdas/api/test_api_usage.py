@@ -69,6 +69,7 @@ def test_usage_is_added_up_by_day(client: Client) -> None:
             "batch_id": None,
             "amount": {"value": 9e-06, "currency": "usd", "microdollars": 9},
             "footprint": None,
+            "estimate_error": {"at_10": None, "at_50": None},
         }
     ]
     assert (page["has_more"], page["next_page"]) == (False, None)
@@ -188,3 +189,18 @@ def test_usage_has_what_batches_took_of_instances(client: Client) -> None:
         "instance_seconds": 3.0, "energy": 4.0, "carbon": 1_400.0, "carbon_at_once": 1_800.0,
         "gpu_cost": {"value": 0.008, "currency": "usd", "microdollars": 8_000},
     }  # fmt: skip
+
+
+def test_usage_has_how_far_off_ends_were_foretold(client: Client) -> None:
+    """Too early counts like too late; who was not foretold counts for nothing."""
+    now = int(client.world.clock.now())
+    for name, off in (("a", (-250, 100)), ("b", (350, None)), ("c", ()), ("d", (None, -20))):
+        used = ModelUsage(
+            model="red", requests=1, input_bytes=40, usage=Usage(), cost_microdollars=0,
+            foretold_off=off,
+        )  # fmt: skip
+        post(client, f"settle:{name}", EntryKind.SETTLE, at=now, source=name, models=(used,))
+    (result,) = usage(client)["data"][0]["results"]
+    assert result["estimate_error"] == {"at_10": 30.0, "at_50": 6.0}
+    by_batch = usage(client, group_by="batch")["data"][0]["results"]
+    assert [each["estimate_error"]["at_50"] for each in by_batch] == [10.0, None, None, 2.0]
