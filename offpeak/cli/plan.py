@@ -19,6 +19,7 @@ from offpeak.core.errors import NotFound
 from offpeak.core.model import Model
 from offpeak.core.plan import Override, OverrideKind
 from offpeak.core.pool import ModelPools, pools_of
+from offpeak.planner.pool_outlook import cold_start_basis, cold_start_seconds
 from offpeak.steps.override_pool import OVERRIDE_SECONDS_MAX, override_pool
 
 MODELS_FILE = Path("models.toml")
@@ -51,11 +52,11 @@ def plan(
         say("Nothing is planned yet: plan_capacity looks every minute.")
         return
     show_rows(
-        ("pool", "instances", "next", "override", "planned", "why"),
+        ("pool", "instances", "next", "override", "planned", "cold start", "why"),
         (
             (
                 row["pool"], _instances_text(row), row["next"], row["override"] or "",
-                row["planned"], row["why"],
+                row["planned"], _cold_start_text(row), row["why"],
             )
             for row in rows
         ),
@@ -136,11 +137,11 @@ def _rows(model: Model, aws: Aws, now: float) -> Iterator[Mapping[str, Any]]:
         row = aws.pools.get(model.pool)
     except NotFound:
         return
-    for pool in pools_of(model):
-        yield _row(row, pool, now)
+    for pool, there in pools_of(model).items():
+        yield _row(row, pool, there, now)
 
 
-def _row(row: ModelPools, pool: str, now: float) -> Mapping[str, Any]:
+def _row(row: ModelPools, pool: str, there: Model, now: float) -> Mapping[str, Any]:
     state, plan = row.state(pool), row.plan
     override = state.override_at(now)
     planned = next((each for each in plan.pools if each.pool == pool), None) if plan else None
@@ -150,6 +151,8 @@ def _row(row: ModelPools, pool: str, now: float) -> Mapping[str, Any]:
         "next": _next_text(row, pool, now),
         "override": None if override is None else f"{override.kind} until {time_text(int(override.until))}",
         "planned": "" if plan is None else time_text(int(plan.made_at)) + (" (stale)" if stale else ""),
+        "cold_start_seconds": round(cold_start_seconds(there, state)),
+        "cold_start_basis": cold_start_basis(there, state), "starts": list(state.starts),
         "why": planned.why if planned else "",
     }  # fmt: skip
 
@@ -157,6 +160,11 @@ def _row(row: ModelPools, pool: str, now: float) -> Mapping[str, Any]:
 def _instances_text(row: Mapping[str, Any]) -> str:
     count = "?" if row["instances"] is None else str(row["instances"])
     return f"{count} (draining)" if row["draining"] else count
+
+
+def _cold_start_text(row: Mapping[str, Any]) -> str:
+    basis, starts = row["cold_start_basis"], len(row["starts"])
+    return f"{row['cold_start_seconds']} s ({basis}{f', {starts} starts' if starts else ''})"
 
 
 def _next_text(row: ModelPools, pool: str, now: float) -> str:

@@ -74,7 +74,7 @@ class Model:
     `aliases` are further names that requests may call it by. `source` is a hub name or `s3://bucket/prefix`.
     `instance_types` are in order of preference, each with `tensor_parallel` GPUs; `concurrency` is shards at once on an
     instance, which takes one more; `startup_seconds_max` and `download_seconds_max` are SageMaker's patience with a
-    new one, `cold_start_seconds` what one takes as measured, for the plan; None until somebody has.
+    new one, `cold_start_seconds` what one takes, for the plan, where the operator says it; else it is measured.
     `regions` are those that have a pool of it beside the home region's.
     `gather_seconds_…` is how long a stand-alone request waits for company: while the pool works anyway, and while it
     would have to be woken for it.

@@ -23,6 +23,11 @@ PLAN_SECONDS_MAX = 900
 """An older plan is nobody's: whoever renews it every few minutes is down, and pools go back to following the work."""
 REMEMBERED_SECONDS = 60
 """How long dispatchers go by a row that they have read."""
+COLD_START_SECONDS_MIN, COLD_START_SECONDS_MAX = 60, 7_200
+"""What is kept of a measured one: looks are a minute apart, and what took longer was a shortage of instances."""
+STARTS_MIN, STARTS_KEPT = 3, 9
+"""Of a pool's latest cold starts so many are kept, and so many make a measure: by their median, one that was unlucky
+counts for little."""
 _SEPARATOR = "@"
 
 
@@ -48,13 +53,23 @@ class PoolState:
     """`instances` is what was ordered last, None before anything was; `draining_since` is when it was wanted no more,
     None while it is; `bounded_at` when that reached Application Auto
     Scaling, 0 while it hasn't. `asleep_since` is when it went to zero, None while it has instances. `override` is the
-    operator's word."""
+    operator's word. `waking_since` is when a pool without an instance was ordered its first, None once that serves;
+    `starts` are the seconds that this took the last times, the newest last."""
 
     instances: int | None = None
     draining_since: int | None = None
     bounded_at: int = 0
     asleep_since: int | None = None
     override: Override | None = None
+    waking_since: int | None = None
+    starts: tuple[int, ...] = ()
+
+    @property
+    def cold_start_seconds(self) -> int | None:
+        """As measured; None until there were enough of them."""
+        if len(self.starts) < STARTS_MIN:
+            return None
+        return sorted(self.starts)[len(self.starts) // 2]
 
     def override_at(self, now: float) -> Override | None:
         """The operator's word, while it is good."""
@@ -75,10 +90,21 @@ class PoolState:
                 return replace(self, draining_since=since)
         if self.instances == wanted and not self.draining:
             return self
+        waking_since = now if self.instances == 0 else self.waking_since
         return replace(
             self, instances=wanted, draining_since=None, bounded_at=0,
-            asleep_since=None if wanted else now,
+            asleep_since=None if wanted else now, waking_since=waking_since if wanted else None,
         )  # fmt: skip
+
+    def awake(self, now: int) -> PoolState:
+        """An instance serves. One that did so when the first was ordered had never gone: that was no start."""
+        if self.waking_since is None:
+            return self
+        took = now - self.waking_since
+        if took <= 0:
+            return replace(self, waking_since=None)
+        took = min(max(took, COLD_START_SECONDS_MIN), COLD_START_SECONDS_MAX)
+        return replace(self, waking_since=None, starts=(*self.starts, took)[-STARTS_KEPT:])
 
     def bounded(self, now: int) -> PoolState:
         return replace(self, bounded_at=now)

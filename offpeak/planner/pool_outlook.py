@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Literal
 
 from offpeak.core.instance_power import InstancePower, instance_power
 from offpeak.core.model import Model
@@ -20,13 +21,22 @@ START_SECONDS, START_BYTES_A_SECOND = 300, 40e6
 640 s that were seen for 13 GB of weights on g5.2xlarge."""
 
 
-def cold_start_seconds(model: Model) -> float:
-    """As measured by the operator, else by the size of its weights."""
+def cold_start_seconds(model: Model, state: PoolState) -> float:
+    """As the operator says, else as measured on the pool, else by the size of its weights."""
     if model.cold_start_seconds is not None:
         return model.cold_start_seconds
+    if state.cold_start_seconds is not None:
+        return state.cold_start_seconds
     if model.weights is None:
         return COLD_START_SECONDS
     return START_SECONDS + model.weights.bytes / START_BYTES_A_SECOND
+
+
+def cold_start_basis(model: Model, state: PoolState) -> Literal["given", "measured", "prior"]:
+    """What `cold_start_seconds` rests on."""
+    if model.cold_start_seconds is not None:
+        return "given"
+    return "prior" if state.cold_start_seconds is None else "measured"
 
 
 def pool_outlook(
@@ -48,7 +58,7 @@ def pool_outlook(
         starting=max(0, counts.ordered - counts.running), speed=_speed(home, there),
         dollars=tuple(dollars for _, dollars in hours),
         carbon=tuple(grams / GRAMS for grams, _ in hours),
-        cold_start_seconds=cold_start_seconds(there), drain_seconds=DRAIN_SECONDS * scale,
+        cold_start_seconds=cold_start_seconds(there, state), drain_seconds=DRAIN_SECONDS * scale,
         override=state.override_at(now),
         idle_seconds=inf if state.asleep_since is None else max(0.0, now - state.asleep_since),
     )  # fmt: skip

@@ -151,7 +151,7 @@ class _Planner:
         if made:
             row = row.planned(self._made(model, row, work))
             self._ages[model.pool] = 0
-        row = self._with_orders(model, row, open_shards)
+        row = self._with_starts(model, self._with_orders(model, row, open_shards))
         if made or row != self._stored:
             self._commit(row, is_new=is_new)
         self._order(model, row)
@@ -252,6 +252,21 @@ class _Planner:
             )
             if state != row.state(pool):
                 row = row.with_state(pool, state)
+        return row
+
+    def _with_starts(self, model: Model, row: ModelPools) -> ModelPools:
+        """Pools that were ordered their first instance are looked at until it serves; how long that took is kept."""
+        for pool in pools_of(model):
+            state = row.state(pool)
+            if state.waking_since is None:
+                continue
+            try:
+                serves = self._counts(pool).running > 0
+            except OffpeakError as error:
+                logger.warning("whether pool %s serves is not known: %s", pool, error)
+                continue
+            if serves:
+                row = row.with_state(pool, state.awake(int(self.now)))
         return row
 
     def _order(self, model: Model, row: ModelPools) -> None:

@@ -56,11 +56,16 @@ def test_the_plan_is_shown_pool_by_pool(memory: Memory) -> None:
             for pool, why in ((POOL, "Waits for the night."), (NORTH, "Nothing to do."))
         ),
     )  # fmt: skip
-    states = {POOL: PoolState(instances=1, draining_since=1), NORTH: PoolState(instances=0)}
+    states = {
+        POOL: PoolState(instances=1, draining_since=1, starts=(640, 600, 700)),
+        NORTH: PoolState(instances=0),
+    }
     memory.changes.commit(Add(ModelPools(id=POOL, plan=plan, states=states)))
     shown = run()
     assert "1 (draining)" in shown
     assert "Waits for the night." in shown
+    assert "640 s (measured, 3 starts)" in shown
+    assert "600 s (prior)" in shown
     assert NORTH in shown
     assert "2 at" in shown
 

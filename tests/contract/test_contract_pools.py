@@ -37,7 +37,9 @@ def test_pools_are_read_as_they_were_stored(world: World) -> None:
     row = ModelPools(
         id=pool, plan=plan(pool),
         states={
-            pool: PoolState(instances=2, bounded_at=NOW, override=boost),
+            pool: PoolState(
+                instances=2, bounded_at=NOW, override=boost, waking_since=NOW, starts=(640, 600)
+            ),
             pool_id(pool, "eu-north-1"): PoolState(instances=1, draining_since=NOW),
         },
     )  # fmt: skip

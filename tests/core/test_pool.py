@@ -7,8 +7,11 @@ import pytest
 from offpeak.core.model import Elsewhere, Model
 from offpeak.core.plan import CapacityPlan, Override, OverrideKind
 from offpeak.core.pool import (
+    COLD_START_SECONDS_MAX,
+    COLD_START_SECONDS_MIN,
     PLAN_SECONDS_MAX,
     REMEMBERED_SECONDS,
+    STARTS_KEPT,
     ModelPools,
     PoolState,
     pool_id,
@@ -84,3 +87,54 @@ def test_an_operators_word_asks_for_a_plan_leaves_the_last_one_and_ends_by_itsel
     assert pools.state("model").override_at(1_999) == hold
     assert pools.state("model").override_at(2_000) is None
     assert replace(pools, plan=None).overridden("model", None).state("model").override is None
+
+
+def started(state: PoolState, seconds: int, now: int = 10_000) -> PoolState:
+    """Ordered its first instance, which serves so many seconds later, and asleep again."""
+    serves = replace(state, instances=0).wanting(2, at_work=0, now=now).awake(now + seconds)
+    return replace(serves, instances=0, asleep_since=now + seconds)
+
+
+def test_a_cold_start_is_from_the_first_order_until_an_instance_serves() -> None:
+    woken = PoolState(instances=0, asleep_since=1).wanting(1, at_work=0, now=1_000)
+    more = woken.wanting(3, at_work=0, now=1_300)
+    assert more.waking_since == 1_000
+    assert more.awake(1_640).starts == (640,)
+    assert more.awake(1_640).waking_since is None
+    assert more.wanting(2, at_work=0, now=1_700).starts == ()
+
+
+def test_more_instances_of_a_pool_that_serves_are_no_cold_start() -> None:
+    serving = PoolState(instances=1)
+    assert serving.wanting(3, at_work=0, now=1_000).waking_since is None
+    assert serving.awake(1_000) == serving
+
+
+def test_an_instance_that_had_not_gone_yet_is_no_cold_start() -> None:
+    again = PoolState(instances=0, asleep_since=990).wanting(1, at_work=0, now=1_000)
+    assert again.awake(1_000) == replace(again, waking_since=None)
+
+
+def test_a_start_that_is_called_off_is_not_measured() -> None:
+    woken = PoolState(instances=0).wanting(1, at_work=0, now=1_000)
+    off = woken.wanting(0, at_work=0, now=1_100).wanting(0, at_work=0, now=1_400)
+    assert (off.instances, off.waking_since) == (0, None)
+
+
+def test_a_few_starts_make_a_measure_and_one_that_was_unlucky_counts_for_little() -> None:
+    state = PoolState(instances=0)
+    for seconds in (600, 7_000):
+        state = started(state, seconds)
+        assert state.cold_start_seconds is None
+    assert started(state, 660).cold_start_seconds == 660
+
+
+def test_the_latest_starts_count_and_none_for_more_than_is_possible() -> None:
+    state = PoolState(instances=0)
+    for seconds in (5, 100_000, *[400 + n for n in range(STARTS_KEPT)]):
+        state = started(state, seconds)
+        assert all(
+            COLD_START_SECONDS_MIN <= each <= COLD_START_SECONDS_MAX for each in state.starts
+        )
+    assert state.starts == tuple(400 + n for n in range(STARTS_KEPT))
+    assert state.cold_start_seconds == 400 + STARTS_KEPT // 2

@@ -12,8 +12,8 @@ from offpeak.core.catalogue import Catalogue
 from offpeak.core.errors import Unavailable
 from offpeak.core.model import Elsewhere
 from offpeak.core.plan import Override, OverrideKind, Weights
-from offpeak.core.pool import PLAN_SECONDS_MAX
-from offpeak.core.ports import Bounds, Save
+from offpeak.core.pool import PLAN_SECONDS_MAX, ModelPools, PoolState
+from offpeak.core.ports import Add, Bounds, InstanceCounts, Save
 from offpeak.core.schedule import Schedule
 from offpeak.core.signal import Signal, SignalKind, SignalPoint, Unit
 from offpeak.steps.plan_capacity import PLAN_AGAIN_SECONDS, Planned, PlanSettings, plan_capacity
@@ -278,3 +278,43 @@ def test_a_plan_says_by_which_signal_its_hours_were_chosen() -> None:
     (pool,) = made.pools
     assert "Carbon by yearly average of eGRID SRVC, 2023" in pool.why
     assert "no fresh average signal of us-east-1" in pool.why
+
+
+def test_what_a_start_takes_is_measured_look_by_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    ward = Planning(Schedule.NOW, cold_start_seconds=None)
+    asleep = PoolState(instances=0, starts=(300, 420))
+    ward.changes.commit(Add(ModelPools(id=POOL, states={POOL: asleep})))
+    running = [0]
+    counts = lambda _: InstanceCounts(running=running[0], ordered=1)  # noqa: E731
+    monkeypatch.setattr(ward.capacity, "counts", counts)
+    ward.plan()
+    ward.pass_time(360)
+    assert ward.pools.get(POOL).state(POOL).starts == (300, 420)
+    running[0] = 1
+    ward.pass_time(600)
+    row = ward.pools.get(POOL)
+    assert row.state(POOL).starts == (300, 420, 420)
+    assert row.plan is not None
+    assert [each.cold_start_seconds for each in row.plan.pools] == [420]
+
+
+def test_a_pool_that_cannot_be_looked_at_is_ordered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ward = Planning(Schedule.NOW)
+    ward.changes.commit(Add(ModelPools(id=POOL, states={POOL: PoolState(instances=0)})))
+    ward.plan()
+    row = ward.pools.get(POOL)
+    unheard = replace(row.state(POOL), bounded_at=0)
+    assert unheard.waking_since is not None
+    ward.changes.commit(Save(row.with_state(POOL, unheard)))
+    ward.capacity.bounded.clear()
+
+    def refuse(pool: str) -> InstanceCounts:
+        raise Unavailable(f"{pool} is throttled.")
+
+    monkeypatch.setattr(ward.capacity, "counts", refuse)
+    ward.clock.advance(60)
+    assert ward.plan().made is False
+    assert ward.bounds().least > 0
+    assert ward.pools.get(POOL).state(POOL).waking_since == unheard.waking_since
