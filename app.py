@@ -100,11 +100,11 @@ def add_stacks(
             hub_token_secret=hub_token_secret,
             network=network,
         )
+    _add_regions(
+        app, stage=stage, models=models, lifecycle=lifecycle, bundles=bundles,
+        base_image=base_image, hub_token_secret=hub_token_secret,
+    )  # fmt: skip
     if not stage.emulated:
-        _add_regions(
-            app, stage=stage, models=models, lifecycle=lifecycle, bundles=bundles,
-            base_image=base_image, hub_token_secret=hub_token_secret,
-        )  # fmt: skip
         MonitoringStack(
             app,
             resources=lifecycle.resources,

@@ -36,7 +36,7 @@ class Abroad(Construct):
             self,
             "Answers",
             bucket_name=f"{stage.named(str(stage.account))}-{Aws.REGION}",
-            enforce_ssl=True,
+            enforce_ssl=not stage.emulated,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -48,7 +48,8 @@ class Abroad(Construct):
         self.failure = self._topic(stage, "Failure", "shard-failure")
 
     def _topic(self, stage: Stage, id: str, name: str) -> sns.Topic:
-        topic = sns.Topic(self, id, topic_name=stage.named(name), enforce_ssl=True)
+        tls = None if stage.emulated else True
+        topic = sns.Topic(self, id, topic_name=stage.named(name), enforce_ssl=tls)
         sns.CfnSubscription(
             self,
             f"{id}ToHome",

@@ -75,7 +75,7 @@ class LifecycleStack(Stack):
             key=storage.key,
         )
         further = sorted({region for model in models for region in model.regions})
-        admit_topics(queues.shard_ended, stage, () if stage.emulated else tuple(further))
+        admit_topics(queues.shard_ended, stage, tuple(further))
         self.resources = Resources(
             stage=stage,
             bucket=storage.bucket,

@@ -122,11 +122,13 @@ class Stage:
 
     @property
     def environment(self) -> Environment | None:
-        if self.account is None and self.region is None:
+        """None is wherever the credentials lead, which on an emulator is where it is."""
+        if self.emulated or (self.account is None and self.region is None):
             return None
         return Environment(account=self.account, region=self.region)
 
 
 LOCAL_STAGE = Stage(
-    name=LOCAL, keep_data=False, log_retention_days=1, slot_seconds=60, door=True, emulated=True
-)
+    name=LOCAL, account="000000000000", region="us-east-1",  # the emulator's
+    keep_data=False, log_retention_days=1, slot_seconds=60, door=True, emulated=True,
+)  # fmt: skip

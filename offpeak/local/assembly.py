@@ -9,6 +9,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+UNKNOWN_REGION = "unknown-region"
+"""What CDK writes for a stack that names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileAsset:
@@ -22,11 +25,13 @@ class FileAsset:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A template to be deployed under `name`, after its assets."""
+    """A template to be deployed under `name`, after its assets; `region` is the one it names, None for wherever the
+    credentials lead."""
 
     name: str
     template: Mapping[str, Any]
     assets: tuple[FileAsset, ...] = ()
+    region: str | None = None
 
 
 def read_assembly(folder: Path) -> Sequence[Stack]:
@@ -52,7 +57,7 @@ def only(stack: Stack, types: str) -> Stack:
         for logical_id, resource in stack.template["Resources"].items()
         if resource["Type"].startswith(types)
     }
-    return Stack(stack.name, {"Resources": resources})
+    return replace(stack, template={"Resources": resources}, assets=())
 
 
 def with_caller_names(stack: Stack, url: str) -> Stack:
@@ -79,6 +84,7 @@ def _speaking(function: Mapping[str, Any], url: str) -> Mapping[str, Any]:
 
 def _stack(folder: Path, name: str, artifacts: Mapping[str, Any]) -> Stack:
     properties = artifacts[name]["properties"]
+    region = artifacts[name]["environment"].rsplit("/", 1)[-1]  # aws://account/region
     template_file = properties["templateFile"]
     manifests = (
         json.loads((folder / artifacts[dependency]["properties"]["file"]).read_text())
@@ -87,6 +93,7 @@ def _stack(folder: Path, name: str, artifacts: Mapping[str, Any]) -> Stack:
     )
     return Stack(
         name=properties.get("stackName", name),
+        region=None if region == UNKNOWN_REGION else region,
         template=json.loads((folder / template_file).read_text()),
         assets=tuple(
             asset

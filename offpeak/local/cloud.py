@@ -27,21 +27,22 @@ from typing import Any
 import httpx
 
 from offpeak.core.layout import TOKENIZER_FILE, tokenizer_key
+from offpeak.core.model import Elsewhere
 from offpeak.core.models_text import write_models
 from offpeak.local.assembly import Stack, only, read_assembly, with_caller_names
 from offpeak.local.deploy import Deployed, deploy, session_of
 from offpeak.local.door import assume_role, read_door
-from offpeak.local.emulator import Emulator
+from offpeak.local.emulator import REGION, Emulator
 from offpeak.local.function_logs import save_logs
 from offpeak.local.gateway import Gateway
 from offpeak.local.gateway import encode_config as encode_gateway
+from offpeak.local.inference import Instances
 from offpeak.local.keys import Keys
-from offpeak.local.models import known_models, offer, with_fields, with_names
+from offpeak.local.models import known_models, offer, with_fields, with_names, with_regions
 from offpeak.local.processes import Process, ProcessFailed, answers, free_port
 from offpeak.local.programs import START_SECONDS_MAX, Programs
-from offpeak.local.sagemaker.__main__ import Served, encode_config
+from offpeak.local.sagemaker.__main__ import encode_config
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS
-from offpeak.local.sagemaker.spec import read_endpoint
 from offpeak.local.synthesis import synthesise
 from offpeak.local.templates import resources_of
 from offpeak.local.tiny_model import is_generated
@@ -78,9 +79,10 @@ class LocalCloud:
     `engine` is `echo`, `vllm` or the URL of an OpenAI-compatible server, `model` what it serves instead of its default,
     `aliases` further names of it: those of `models.toml` are given too, so that what is written for a deployment runs.
     `port=0` takes a free one. `auth=True` makes the emulator enforce the deployed roles. `worker` goes over the
-    instances' environment, `model_fields` over the fields of the models file (`{"shard_lines_max": 50}`). Each step of
-    the start is told to `tell`. `between` stands between AWS and its callers: given the emulator's URL it gives the one
-    that functions, instances and SageMaker speak to, each under its own name (a meter, for example).
+    instances' environment, `model_fields` over the fields of the models file (`{"shard_lines_max": 50}`). `regions` are
+    further ones that have pools, too, by the model's id. Each step of the start is told to `tell`. `between` stands
+    between AWS and its callers: given the emulator's URL it gives the one that functions, instances and SageMaker speak
+    to, each under its own name (a meter, for example).
     """
 
     def __init__(
@@ -96,15 +98,14 @@ class LocalCloud:
         echo_seconds_per_line: float = 0.0,
         worker: Mapping[str, str] | None = None,
         model_fields: Mapping[str, Any] | None = None,
+        regions: Mapping[str, Mapping[str, Elsewhere]] | None = None,
         emulator_python: Path | None = None,
         worker_python: Path | None = None,
         tell: Callable[[str], None] = lambda _: None,
         between: Callable[[str], str] | None = None,
     ) -> None:
-        found = offer(engine, model, TINY_MODEL)
-        self._offer = with_names(
-            with_fields(found, model_fields or {}), aliases, known_models(ROOT)
-        )
+        found = with_fields(offer(engine, model, TINY_MODEL), model_fields or {})
+        self._offer = with_names(with_regions(found, regions or {}), aliases, known_models(ROOT))
         self._folder = folder.absolute()
         self._port = port
         self._auth = auth
@@ -181,7 +182,7 @@ class LocalCloud:
         return {"emulator": self._emulator.pid, **self.programs.pids()}
 
     def workers(self) -> Sequence[Mapping[str, Any]]:
-        """The stand-in's instances: `endpoint`, `instance`, `pid`, `url`, `ready`, `in_flight`."""
+        """The stand-in's instances: `endpoint`, `region`, `instance`, `pid`, `url`, `ready`, `in_flight`."""
         answer = self._http.get(f"{self._inference_url}/_local/instances").raise_for_status()
         return list(answer.json())
 
@@ -197,10 +198,14 @@ class LocalCloud:
         self._emulator.check()
 
     def wait_for_workers(self, seconds: float = WORKERS_SECONDS_MAX) -> None:
-        """Returns once every model has a worker that is ready. Raises ProcessFailed."""
+        """Returns once every pool has a worker that is ready. Raises ProcessFailed."""
         deadline = time.monotonic() + seconds
-        endpoints = {f"offpeak-{STAGE}-{model.pool}" for model in self._offer.models}
-        while not endpoints <= {w["endpoint"] for w in self.workers() if w["ready"]}:
+        pools = {
+            (region, f"offpeak-{STAGE}-{model.pool}")
+            for model in self._offer.models
+            for region in (REGION, *model.regions)
+        }
+        while not pools <= {(w["region"], w["endpoint"]) for w in self.workers() if w["ready"]}:
             self.check()
             if time.monotonic() > deadline:
                 logs = self._folder / "logs"
@@ -297,31 +302,16 @@ class LocalCloud:
 
     def _start_inference(self, stacks: Sequence[Stack], port: int) -> None:
         self._tell("Starting the SageMaker stand-in and its workers")
-        served = [
-            Served(
-                spec=read_endpoint(
-                    stack.template, self._deployed.exports, self._deployed.physical[stack.name]
-                ),
-                command=(str(self._worker_python), "-m", "containers.vllm.main"),
-                environment={
-                    "PATH": f"{self._worker_python.parent}:/usr/bin:/bin",
-                    "HOME": str(Path.home()),
-                    "TMPDIR": str(self._folder / "emulator/tmp"),
-                    "LANG": "C.UTF-8",
-                    "PYTHONUNBUFFERED": "1",
-                    "OFFPEAK_MODELS": str(self._models_file),
-                    "AWS_SDK_UA_APP_ID": "worker",
-                    **self._worker,
-                },
-                aws={**self._emulator.environment, "AWS_ENDPOINT_URL": self._spoken_to},
-                folder=str(ROOT),
-                logs=str(self._folder / "logs"),
-                eager=self._eager,
-            )
-            for stack in stacks
-            if stack.name.startswith(INFERENCE)
-        ]
-        config = encode_config(port, served)
+        instances = Instances(
+            python=self._worker_python,
+            models_file=self._models_file,
+            environment=self._worker,
+            aws={**self._emulator.environment, "AWS_ENDPOINT_URL": self._spoken_to},
+            folder=self._folder,
+            eager=self._eager,
+        )
+        pools = [stack for stack in stacks if stack.name.startswith(INFERENCE)]
+        config = encode_config(port, instances.serve(pools, self._deployed))
         self.programs.start_configured(
             "offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10
         )

@@ -53,21 +53,26 @@ def session_of(environment: Mapping[str, str]) -> boto3.Session:
 
 
 def deploy(stacks: Sequence[Stack], environment: Mapping[str, str], *, unpacked: Path) -> Deployed:
-    """Uploads the stacks' assets and creates them in the given order. Functions run from `unpacked`, a folder that
-    must stay while they do (packages.py). Raises DeployFailed."""
+    """Uploads the stacks' assets and creates them in the given order, each in its region. Functions run from
+    `unpacked`, a folder that must stay while they do (packages.py). Raises DeployFailed."""
     session, url = session_of(environment), environment["AWS_ENDPOINT_URL"]
     s3 = session.client("s3", endpoint_url=url)
-    cloudformation = session.client("cloudformation", endpoint_url=url)
+    there = {
+        region: session.client("cloudformation", endpoint_url=url, region_name=region)
+        for region in {stack.region for stack in stacks}
+    }
     _upload(s3, [asset for stack in stacks for asset in stack.assets], unpacked)
     s3.create_bucket(Bucket=TEMPLATES)
     outputs = {}
     for stack in stacks:
         body = json.dumps(_without_bootstrap_rule(stack.template)).encode()
         s3.put_object(Bucket=TEMPLATES, Key=stack.name, Body=body)
-        outputs[stack.name] = _create(cloudformation, stack.name, f"{url}/{TEMPLATES}/{stack.name}")
-    physical = {stack.name: _physical(cloudformation, stack.name) for stack in stacks}
+        template_url = f"{url}/{TEMPLATES}/{stack.name}"
+        outputs[stack.name] = _create(there[stack.region], stack.name, template_url)
+    physical = {stack.name: _physical(there[stack.region], stack.name) for stack in stacks}
     exports = {
         export["Name"]: export["Value"]
+        for cloudformation in there.values()
         for page in cloudformation.get_paginator("list_exports").paginate()
         for export in page["Exports"]
     }

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from offpeak.core.catalogue import CatalogueError, Modality, Model, parse_catalogue
+from offpeak.core.model import Elsewhere
 from offpeak.core.pricing import Prices
 
 EngineKind = Literal["echo", "vllm", "server"]
@@ -72,6 +73,15 @@ def offer(engine: str, model: str | None, tiny_model: Path) -> Offer:
 def with_fields(found: Offer, fields: Mapping[str, Any]) -> Offer:
     """The same offer, its models with other values in these fields."""
     return replace(found, models=[replace(model, **fields) for model in found.models])
+
+
+def with_regions(found: Offer, regions: Mapping[str, Mapping[str, Elsewhere]]) -> Offer:
+    """The same offer, those of its models that are named here with a pool in each of these further regions, too.
+    Raises EngineError."""
+    if unknown := regions.keys() - {model.id for model in found.models}:
+        raise EngineError(f"regions: no model {min(unknown)!r} is served here.")
+    models = [replace(model, regions=regions.get(model.id, {})) for model in found.models]
+    return replace(found, models=models)
 
 
 def known_models(root: Path) -> Sequence[Model]:

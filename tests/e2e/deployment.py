@@ -54,7 +54,7 @@ def make_caller(cloud: LocalCloud, aws: Aws, name: str) -> Caller:
 
 def call_function(cloud: LocalCloud, name: str, event: Mapping[str, Any]) -> Any:
     """Calls a deployed function and waits for its answer."""
-    answer = _client(cloud, "lambda").invoke(
+    answer = client_of(cloud, "lambda").invoke(
         FunctionName=f"offpeak-{STAGE}-{name}", Payload=json.dumps(event).encode()
     )
     payload = json.loads(answer["Payload"].read())
@@ -64,7 +64,7 @@ def call_function(cloud: LocalCloud, name: str, event: Mapping[str, Any]) -> Any
 
 def measured_pools(cloud: LocalCloud) -> set[str]:
     """The pools that CloudWatch has `WaitingShards` of."""
-    listed = _client(cloud, "cloudwatch").list_metrics(
+    listed = client_of(cloud, "cloudwatch").list_metrics(
         Namespace="Offpeak", MetricName="WaitingShards"
     )
     return {
@@ -94,7 +94,8 @@ def let_the_window_pass(aws: Aws, account_id: str, batch_id: str, *, left: int =
     raise AssertionError(f"{batch_id} changed ten times while it was read")
 
 
-def _client(cloud: LocalCloud, service: str) -> Any:
+def client_of(cloud: LocalCloud, service: str) -> Any:
+    """The administrator's, in the home region."""
     environment = cloud.environment
     return boto3.Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],

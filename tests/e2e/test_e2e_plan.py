@@ -1,5 +1,6 @@
 """Off-peak on the local cloud, its clock compressed to slots of a minute: a batch waits for its hours, instances come
-and go with it. The middle lasts until the test ends it: hours stay dear until another price curve says otherwise."""
+and go with it. The middle lasts until the test ends it: hours stay dear until another price curve says otherwise. The
+second model has a pool in a second region, too."""
 
 from __future__ import annotations
 
@@ -12,20 +13,32 @@ import boto3
 import pytest
 
 from offpeak.aws.connect import Aws
+from offpeak.core.catalogue import parse_catalogue
 from offpeak.core.errors import NotFound
-from offpeak.core.pool import ModelPools
+from offpeak.core.invocation import Outcome
+from offpeak.core.layout import attempt_report_key
+from offpeak.core.model import Elsewhere
+from offpeak.core.plan import Override, OverrideKind
+from offpeak.core.pool import ModelPools, pool_id
+from offpeak.core.shard import Shard
 from offpeak.local.cloud import LocalCloud
-from offpeak.local.models import pool_name
+from offpeak.local.models import TINY_CHAT, TINY_EMBED, pool_name
+from offpeak.steps.override_pool import override_pool
+from offpeak.steps.set_regions import set_regions
 from offpeak.wire.invocation import decode_report
-from tests.e2e.deployment import call_function, connect, make_caller
+from tests.e2e.caller import Caller
+from tests.e2e.deployment import call_function, client_of, connect, make_caller
 from tests.e2e.follow import completed, until, until_ended
 from tests.e2e.lines import assert_each_once_in_input_order, chat_line, chat_lines, jsonl, parse
 
 pytestmark = [pytest.mark.cloud]
 
 HOUR = 3_600
-REGION = "us-east-1"
+REGION, FAR = "us-east-1", "eu-north-1"
+POOL, ROAMING = pool_name(TINY_CHAT), pool_name(TINY_EMBED)
+ANSWERS = f"offpeak-local-000000000000-{FAR}"
 LINES = chat_lines(16, "night")
+ROAMING_LINES = [{**line, "body": {**line["body"], "model": TINY_EMBED}} for line in LINES]
 SECONDS_MAX = 300.0
 
 
@@ -33,13 +46,14 @@ SECONDS_MAX = 300.0
 def sleeper(
     emulator_python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalCloud]:
-    """A pool that may go to zero, of two workers at most, each with one shard of four lines at a time."""
+    """Pools that may go to zero, of two workers at most, each with one shard of four lines at a time. Roles are
+    enforced: a worker elsewhere has the rights of its own."""
     with LocalCloud(
         folder=tmp_path_factory.mktemp("sleeper"),
         model_fields={
             "instances_min": 0, "instances_max": 2, "concurrency": 1, "shard_lines_max": 4,
         },
-        emulator_python=emulator_python,
+        regions={TINY_EMBED: {FAR: Elsewhere()}}, auth=True, emulator_python=emulator_python,
     ) as cloud:  # fmt: skip
         yield cloud
 
@@ -68,16 +82,16 @@ def look(cloud: LocalCloud) -> None:
     call_function(cloud, "sweep", {})
 
 
-def pools(cloud: LocalCloud, ports: Aws) -> ModelPools:
+def pools(ports: Aws, pool: str = POOL) -> ModelPools:
     try:
-        return ports.pools.get(pool_name(cloud.model))
+        return ports.pools.get(pool)
     except NotFound:
         return ModelPools(id="")
 
 
-def workers(cloud: LocalCloud) -> int:
-    endpoint = f"offpeak-local-{pool_name(cloud.model)}"
-    return sum(worker["endpoint"] == endpoint for worker in cloud.workers())
+def workers(cloud: LocalCloud, pool: str = POOL, region: str = REGION) -> int:
+    place = (f"offpeak-local-{pool}", region)
+    return sum((worker["endpoint"], worker["region"]) == place for worker in cloud.workers())
 
 
 def wait_until(
@@ -105,13 +119,13 @@ def test_a_batch_waits_for_its_slot_and_instances_go_from_zero_to_some_to_zero(
     assert batch.model_extra["schedule"] == "offpeak"
 
     def planned() -> bool:
-        plan = pools(sleeper, ports).plan
+        plan = pools(ports).plan
         return plan is not None and plan.run(f"{batch.id}.0") is not None
 
     wait_until(planned, "the batch is planned", lambda: look(sleeper))
     for _ in range(3):
         look(sleeper)
-        row = pools(sleeper, ports)
+        row = pools(ports)
         assert row.plan is not None
         run = row.plan.run(f"{batch.id}.0")
         assert run is not None
@@ -167,7 +181,7 @@ def test_an_instance_that_leaves_costs_its_shard_what_came_since_its_last_checkp
     )  # fmt: skip
     scaling.register_scalable_target(
         ServiceNamespace="sagemaker", MinCapacity=1, MaxCapacity=1,
-        ResourceId=f"endpoint/offpeak-local-{pool_name(sleeper.model)}/variant/AllTraffic",
+        ResourceId=f"endpoint/offpeak-local-{POOL}/variant/AllTraffic",
         ScalableDimension="sagemaker:variant:DesiredInstanceCount",
     )  # fmt: skip
     ended = until_ended(client, batch.id, SECONDS_MAX, meanwhile=lambda: look(sleeper))
@@ -182,3 +196,98 @@ def test_an_instance_that_leaves_costs_its_shard_what_came_since_its_last_checkp
 def _resumed_lines(ports: Aws, report_key: str | None) -> int:
     assert report_key is not None
     return decode_report(ports.reader.read(report_key, 0, 100_000)).resumed_lines
+
+
+def test_a_worker_elsewhere_works_at_home_and_what_has_to_stay_there_does(
+    sleeper: LocalCloud, ports: Aws
+) -> None:
+    """Only the pool elsewhere is awake. Its worker reads and writes tables that are at home alone, as its role may."""
+    say(sleeper, ports, OverrideKind.BOOST, FAR)
+    wait_until(
+        lambda: (
+            pools(ports, ROAMING).state(ROAMING).instances == 0
+            and workers(sleeper, ROAMING, FAR) > 0
+        ),
+        "only the other region is awake", lambda: look(sleeper),
+    )  # fmt: skip
+    roamer, homebody = (make_caller(sleeper, ports, name) for name in ("roamer", "homebody"))
+    set_regions(homebody.account_id, [], accounts=ports.accounts, changes=ports.changes)
+    shards = worked(sleeper, ports, roamer, submit(roamer))
+    assert {shard.region for shard in shards} == {FAR}
+    for shard in shards:
+        key = attempt_report_key(shard.batch_id, 0, shard.number, shard.attempt)
+        assert shard.report_key == key
+        assert decode_report(ports.reader.read(key, 0, 100_000)).counts.finished == 4
+    assert_only_answers_are_kept_elsewhere(sleeper, len(shards))
+    stayed = worked(sleeper, ports, homebody, submit(homebody))
+    assert {shard.region for shard in stayed} == {None}, "home was woken for it"
+    say(sleeper, ports, None, FAR)
+
+
+def test_two_regions_share_a_batch_and_none_of_who_stays_home_leaves_it(
+    sleeper: LocalCloud, ports: Aws
+) -> None:
+    """Both pools are awake, and more is asked for now than one of them takes at once."""
+    roamer, homebody = (make_caller(sleeper, ports, name) for name in ("sharing", "staying"))
+    set_regions(homebody.account_id, [], accounts=ports.accounts, changes=ports.changes)
+    say(sleeper, ports, OverrideKind.BOOST, None, FAR)
+    wait_until(
+        lambda: workers(sleeper, ROAMING) > 0 and workers(sleeper, ROAMING, FAR) > 0,
+        "both are awake", lambda: look(sleeper),
+    )  # fmt: skip
+    worked_in: set[str | None] = set()
+    give_up_at = time.monotonic() + SECONDS_MAX
+    while worked_in != {None, FAR}:  # dispatchers go by what they read some seconds ago
+        assert time.monotonic() < give_up_at, f"all was worked in {worked_in}"
+        stays, roams = (submit(each) for each in (homebody, roamer))
+        worked_in = {shard.region for shard in worked(sleeper, ports, roamer, roams)}
+        stayed = worked(sleeper, ports, homebody, stays)
+        assert {shard.region for shard in stayed} == {None}
+    say(sleeper, ports, None, None, FAR)
+
+
+def submit(caller: Caller) -> str:
+    client = caller.sdk()
+    file = client.files.create(file=("lines.jsonl", jsonl(ROAMING_LINES)), purpose="batch")
+    made = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    return made.id
+
+
+def worked(cloud: LocalCloud, ports: Aws, caller: Caller, batch_id: str) -> list[Shard]:
+    """The batch's shards, when all its results are there. Each was worked once: where its row says, nowhere else."""
+    client = caller.sdk()
+    ended = until_ended(client, batch_id, SECONDS_MAX, meanwhile=lambda: look(cloud))
+    assert ended.output_file_id is not None
+    results = parse(client.files.content(ended.output_file_id).text)
+    assert_each_once_in_input_order(ROAMING_LINES, results)
+    found = list(ports.shards.of_run(batch_id, 0))
+    assert [shard.attempt for shard in found] == [1] * 4
+    return found
+
+
+def say(cloud: LocalCloud, ports: Aws, kind: OverrideKind | None, *regions: str | None) -> None:
+    """An operator's word on the pools of these regions."""
+    catalogue = parse_catalogue((cloud.folder / "models.toml").read_text())
+    now = time.time()
+    word = None if kind is None else Override(kind=kind, until=now + HOUR, instances=1)
+    for region in regions:
+        override_pool(
+            pool_id(ROAMING, region), word, now=now, catalogue=catalogue, pools=ports.pools,
+            changes=ports.changes,
+        )  # fmt: skip
+
+
+def assert_only_answers_are_kept_elsewhere(cloud: LocalCloud, invocations: int) -> None:
+    """SageMaker's, one an invocation, in a bucket of that region, without a word of the lines and their results."""
+    s3 = client_of(cloud, "s3")
+    assert s3.get_bucket_location(Bucket=ANSWERS)["LocationConstraint"] == FAR
+    listed = [each["Key"] for each in s3.list_objects_v2(Bucket=ANSWERS)["Contents"]]
+    assert {key.rsplit("/", 1)[0] for key in listed} == {f"work/invocations/{ROAMING}/reports"}
+    assert len(listed) >= invocations
+    for key in listed:
+        answer = s3.get_object(Bucket=ANSWERS, Key=key)["Body"].read()
+        assert decode_report(answer).outcome is Outcome.DONE
+        assert b"What is" not in answer
+        assert b"night-" not in answer

@@ -10,9 +10,10 @@ from aws_cdk import aws_logs as logs
 
 from infra.bundles import Bundles
 from infra.roles import ACCESS
-from infra.stage import LOCAL, Stage
+from infra.stage import LOCAL, LOCAL_STAGE, Stage
 from infra.stages_file import StageError, parse_stages, stage_named
 from offpeak.core.catalogue import Catalogue
+from offpeak.local.emulator import ACCOUNT_ID, REGION
 from tests.infra.cfn_lint import find_faults
 from tests.infra.synthesised import STAGES, synthesise
 
@@ -70,6 +71,12 @@ def test_every_field_of_a_stage_can_be_set() -> None:
         "emulated",
         "slot_seconds",  # another one compresses the local cloud's clock
     }
+
+
+def test_the_local_stage_is_where_the_emulator_is() -> None:
+    """Its further regions know home by these; its own stacks name neither."""
+    assert (LOCAL_STAGE.account, LOCAL_STAGE.region) == (ACCOUNT_ID, REGION)
+    assert LOCAL_STAGE.environment is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from offpeak.core.catalogue import Catalogue, parse_catalogue
 from offpeak.core.destination import Allowed, parse_destination
+from offpeak.core.model import Elsewhere
 from offpeak.core.models_text import write_models
 from offpeak.local.models import (
     EMBEDDINGS,
@@ -17,6 +18,7 @@ from offpeak.local.models import (
     offer,
     pool_name,
     with_names,
+    with_regions,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -111,3 +113,11 @@ def test_whoever_names_a_server_may_reach_it(url: str, host: str, tmp_path: Path
 )  # fmt: skip
 def test_a_pool_is_named_after_its_model(id: str, pool: str) -> None:
     assert pool_name(id) == pool
+
+
+def test_a_model_may_have_pools_in_further_regions(tmp_path: Path) -> None:
+    found = with_regions(offer("echo", None, tmp_path), {TINY_EMBED: {"eu-north-1": Elsewhere()}})
+    chat, embed = parse_catalogue(write_models(found.models)).models
+    assert (list(chat.regions), list(embed.regions)) == ([], ["eu-north-1"])
+    with pytest.raises(EngineError, match="no model 'other'"):
+        with_regions(found, {"other": {}})

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -306,6 +307,31 @@ def test_the_endpoint_is_described(world: World) -> None:
     answer = world.sagemaker.describe_endpoint(EndpointName=world.name)
     assert answer["EndpointStatus"] == "InService"
     assert answer["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+
+
+def test_a_call_knows_the_endpoints_of_the_region_that_it_is_signed_for(world: World) -> None:
+    """However many regions are served at this address."""
+    elsewhere: dict[str, Any] = {
+        "aws_access_key_id": "test", "aws_secret_access_key": "test",
+        "region_name": "eu-north-1", "endpoint_url": world.url,
+    }  # fmt: skip
+    sagemaker = boto3.client("sagemaker", **elsewhere)
+    with pytest.raises(ClientError, match=f"Endpoint {world.name} .* not found"):
+        sagemaker.describe_endpoint(EndpointName=world.name)
+    runtime = boto3.client("sagemaker-runtime", **elsewhere)
+    with pytest.raises(ClientError, match="not found"):
+        runtime.invoke_endpoint_async(EndpointName=world.name, Body=b"{}")
+    scaling = boto3.client("application-autoscaling", **elsewhere)
+    with pytest.raises(ClientError, match="No scalable target"):
+        scaling.register_scalable_target(
+            ServiceNamespace="sagemaker", ScalableDimension=DIMENSION, MinCapacity=0,
+            MaxCapacity=1, ResourceId=f"endpoint/{world.name}/variant/AllTraffic",
+        )  # fmt: skip
+    unsigned = boto3.client(
+        "sagemaker-runtime", **elsewhere, config=Config(signature_version=UNSIGNED)
+    )
+    with pytest.raises(ClientError, match="not signed"):
+        unsigned.invoke_endpoint_async(EndpointName=world.name, Body=b"{}")
 
 
 def test_bounds_move_the_capacity_to_zero_and_back(world: World) -> None:

@@ -21,7 +21,7 @@ from offpeak.local.sagemaker.spec import EndpointSpec
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """One endpoint and how its instances start. `environment` goes over the template's; `aws` is the administrator's
-    environment for the emulator; `folder` is where instances run, `logs` where they log."""
+    environment for the emulator in the endpoint's region; `folder` is where instances run, `logs` where they log."""
 
     spec: EndpointSpec
     command: tuple[str, ...]
@@ -44,6 +44,7 @@ def _decode(table: dict[str, Any]) -> Served:
 def _endpoint(served: Served, port: int) -> Endpoint:
     spec, url = served.spec, served.aws["AWS_ENDPOINT_URL"]
     role = Role(spec.role_arn, served.aws)
+    credentials = f"http://127.0.0.1:{port}{credentials_path(spec.region, spec.name)}"
 
     def launch(current: EndpointSpec) -> Launch:
         """What an update's model says otherwise than the template goes over all else: it was meant."""
@@ -54,8 +55,8 @@ def _endpoint(served: Served, port: int) -> Endpoint:
             environment={
                 **template,
                 "AWS_ENDPOINT_URL": url,
-                "AWS_REGION": served.aws["AWS_REGION"],
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}{credentials_path(spec.name)}",
+                "AWS_REGION": spec.region,
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": credentials,
                 **served.environment,
                 **changed,
             },

@@ -1,7 +1,8 @@
 """The stand-in over HTTP: SageMaker's runtime and control API as boto3 speaks them, and an admin path for tests.
 
-Of the control API it knows what an update takes: CreateModel, CreateEndpointConfig, UpdateEndpoint, DescribeEndpoint.
 Application Auto Scaling, which scales SageMaker's endpoints, answers here as well (`scaling.py`).
+
+All regions are served at one address: a call is the region's that it is signed for, and knows no other's endpoints.
 
 `/_local/instances` lists instances; `POST /_local/instances/{pid}` with `{"signal": "SIGKILL"}` hits one. It listens on
 127.0.0.1 only.
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -22,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offpeak.local.deploy import PSEUDO_PARAMETERS
+from offpeak.local.sagemaker.control import Control, ValidationError
 from offpeak.local.sagemaker.endpoint import Endpoint, EndpointBusy
 from offpeak.local.sagemaker.invocation import (
     INLINE_BYTES_MAX,
@@ -32,24 +34,16 @@ from offpeak.local.sagemaker.invocation import (
     TTL_SECONDS_MIN,
     Invocation,
 )
-from offpeak.local.sagemaker.scaling import (
-    PREFIX,
-    ScalableTarget,
-    ScalingApi,
-    ScalingError,
-)
-from offpeak.local.sagemaker.spec import EndpointSpec, TemplateError, describe_endpoint
+from offpeak.local.sagemaker.scaling import PREFIX, ScalingError
+from offpeak.local.sagemaker.spec import TemplateError
 
 INFERENCE_ID_CHARS_MAX = 64
 _PREFIX = "x-amzn-sagemaker-"
+_CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]+)/[a-z-]+/aws4_request")
 
 
-class ValidationError(ValueError):
-    """SageMaker's own 400."""
-
-
-def credentials_path(name: str) -> str:
-    return f"/_local/credentials/{name}"
+def credentials_path(region: str, name: str) -> str:
+    return f"/_local/credentials/{region}/{name}"
 
 
 def make_app(endpoints: Sequence[Endpoint]) -> Starlette:
@@ -60,7 +54,7 @@ def make_app(endpoints: Sequence[Endpoint]) -> Starlette:
             Route("/endpoints/{name}/async-invocations", api.invoke, methods=["POST"]),
             Route("/_local/instances", api.instances, methods=["GET"]),
             Route("/_local/instances/{pid:int}", api.hit, methods=["POST"]),
-            Route(credentials_path("{name}"), api.credentials, methods=["GET"]),
+            Route(credentials_path("{region}", "{name}"), api.credentials, methods=["GET"]),
             Route("/", api.control, methods=["POST"]),
         ],
     )
@@ -68,13 +62,12 @@ def make_app(endpoints: Sequence[Endpoint]) -> Starlette:
 
 class _Api:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._endpoints = {endpoint.spec.name: endpoint for endpoint in endpoints}
-        self._models: dict[str, Mapping[str, Any]] = {}
-        self._configs: dict[str, Mapping[str, Any]] = {}
+        self._endpoints = endpoints
+        self._regions: dict[str, Control] = {}
 
     async def invoke(self, request: Request) -> Response:
         try:
-            endpoint = self._find(request.path_params["name"])
+            endpoint = self._called(request).find(request.path_params["name"])
             invocation = _parse(request.headers, await request.body())
         except ValidationError as error:
             return _refused(str(error))
@@ -86,13 +79,8 @@ class _Api:
         if asked_for.startswith(PREFIX):
             return await self._scale(asked_for.removeprefix(PREFIX), request)
         name = asked_for.removeprefix("SageMaker.")
-        operations: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-            "CreateModel": self._create_model,
-            "CreateEndpointConfig": self._create_config,
-            "UpdateEndpoint": self._update,
-            "DescribeEndpoint": lambda asked: _description(self._find(asked["EndpointName"])),
-        }
         try:
+            operations = self._called(request).operations
             if name not in operations:
                 raise ValidationError(f"The stand-in does not know {name or 'this call'}.")
             return JSONResponse(operations[name](json.loads(await request.body())))
@@ -102,61 +90,25 @@ class _Api:
             )
 
     async def _scale(self, name: str, request: Request) -> Response:
-        operations = ScalingApi(self._target).operations
         try:
+            operations = self._called(request).scaling
             if name not in operations:
                 raise ScalingError(f"The stand-in does not know {name}.")
             return JSONResponse(operations[name](json.loads(await request.body())))
+        except ValidationError as error:
+            return JSONResponse(
+                {"__type": "ValidationException", "Message": str(error)}, status_code=400
+            )
         except ScalingError as error:
             return JSONResponse({"__type": error.kind, "Message": str(error)}, status_code=400)
 
-    def _target(self, name: str, variant: str) -> ScalableTarget:
-        endpoint = self._endpoints.get(name)
-        if endpoint is None or endpoint.spec.variant != variant:
-            raise ScalingError(
-                f"No scalable target registered for endpoint/{name}/variant/{variant}.",
-                "ObjectNotFoundException",
-            )
-        return endpoint.target
-
-    def _create_model(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        self._models[asked["ModelName"]] = asked
-        return {"ModelArn": _arn("model", asked["ModelName"])}
-
-    def _create_config(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        for variant in asked["ProductionVariants"]:
-            if variant["ModelName"] not in self._models:
-                raise ValidationError(f"Could not find model {variant['ModelName']}.")
-        self._configs[asked["EndpointConfigName"]] = asked
-        return {"EndpointConfigArn": _arn("endpoint-config", asked["EndpointConfigName"])}
-
-    def _update(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        endpoint, config_name = self._find(asked["EndpointName"]), asked["EndpointConfigName"]
-        config = self._configs.get(config_name)
-        if config is None:
-            raise ValidationError(f"Could not find endpoint configuration {config_name}.")
-        endpoint.update(self._spec(endpoint, config_name, config))
-        return {"EndpointArn": endpoint.spec.arn}
-
-    def _spec(
-        self, endpoint: Endpoint, config_name: str, config: Mapping[str, Any]
-    ) -> EndpointSpec:
-        [variant] = config["ProductionVariants"]
-        return describe_endpoint(
-            endpoint.spec.name,
-            config_name,
-            config,
-            self._models[variant["ModelName"]],
-            instances_max=endpoint.spec.instances_max,
-        )
-
     async def instances(self, _: Request) -> Response:
-        return JSONResponse([row for e in self._endpoints.values() for row in _rows(e)])
+        return JSONResponse([row for e in self._endpoints for row in _rows(e)])
 
     async def hit(self, request: Request) -> Response:
         pid = request.path_params["pid"]
         number = signal.Signals[(await request.json())["signal"]]
-        for endpoint in self._endpoints.values():
+        for endpoint in self._endpoints:
             for instance in endpoint.instances:
                 if instance.pid == pid:
                     instance.send(number)
@@ -165,14 +117,22 @@ class _Api:
 
     async def credentials(self, request: Request) -> Response:
         """What the container's SDK asks for: its role's credentials, for a while."""
-        endpoint = self._find(request.path_params["name"])
-        return JSONResponse(await asyncio.to_thread(endpoint.role.credentials))
+        region = self._region(request.path_params["region"])
+        role = region.find(request.path_params["name"]).role
+        return JSONResponse(await asyncio.to_thread(role.credentials))
 
-    def _find(self, name: str) -> Endpoint:
-        if name not in self._endpoints:
-            account = PSEUDO_PARAMETERS["AWS::AccountId"]
-            raise ValidationError(f"Endpoint {name} of account {account} not found.")
-        return self._endpoints[name]
+    def _called(self, request: Request) -> Control:
+        """The region that the call is signed for. Raises ValidationError for one that isn't signed."""
+        signed = _CREDENTIAL.search(request.headers.get("authorization", ""))
+        if signed is None:
+            raise ValidationError("The call is not signed: Signature Version 4 says its region.")
+        return self._region(signed[1])
+
+    def _region(self, name: str) -> Control:
+        if name not in self._regions:
+            there = {e.spec.name: e for e in self._endpoints if e.spec.region == name}
+            self._regions[name] = Control(name, there)
+        return self._regions[name]
 
 
 def _lifespan(endpoints: Sequence[Endpoint]) -> Any:
@@ -244,36 +204,11 @@ def _refused(message: str) -> Response:
     )
 
 
-def _arn(kind: str, name: str) -> str:
-    region, account = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
-    return f"arn:aws:sagemaker:{region}:{account}:{kind}/{name}"
-
-
-def _description(endpoint: Endpoint) -> dict[str, Any]:
-    spec, ready = endpoint.spec, len(endpoint.ready)
-    settled = ready >= endpoint.desired and not endpoint.updating
-    description = {
-        "EndpointName": spec.name,
-        "EndpointArn": spec.arn,
-        "EndpointConfigName": spec.config_name,
-        "EndpointStatus": "InService" if settled else "Updating",
-        "CreationTime": endpoint.created_at.timestamp(),
-        "LastModifiedTime": endpoint.modified_at.timestamp(),
-        "ProductionVariants": [
-            {
-                "VariantName": spec.variant,
-                "CurrentInstanceCount": ready,
-                "DesiredInstanceCount": endpoint.desired,
-            }
-        ],
-    }
-    return description | ({"FailureReason": endpoint.failure} if endpoint.failure else {})
-
-
 def _rows(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
         {
             "endpoint": endpoint.spec.name,
+            "region": endpoint.spec.region,
             "instance": instance.name,
             "pid": instance.pid,
             "url": instance.url,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from offpeak.local.deploy import PSEUDO_PARAMETERS
 from offpeak.local.sagemaker.spec import EndpointSpec
 
 INLINE_BYTES_MAX = 128_000
@@ -69,7 +68,7 @@ def notice(
     """The message that the success or error topic gets."""
     parameters = {"endpointName": spec.name, "inputLocation": invocation.input_location}
     answer: dict[str, Any] = {
-        "awsRegion": PSEUDO_PARAMETERS["AWS::Region"],
+        "awsRegion": spec.region,
         "eventTime": _stamp(_now()),
         "receivedTime": _stamp(invocation.received_at),
         "invocationStatus": status,
@@ -92,7 +91,7 @@ def notice(
 def test_notification(spec: EndpointSpec) -> dict[str, Any]:
     """What SageMaker sends to both topics when an endpoint is created or its capacity changes."""
     return {
-        "awsRegion": PSEUDO_PARAMETERS["AWS::Region"],
+        "awsRegion": spec.region,
         "eventTime": _stamp(_now()),
         "requestParameters": {"endpointName": spec.name},
         "eventVersion": "1.0",

@@ -91,10 +91,11 @@ class ScalableTarget:
 
 
 class ScalingApi:
-    """The calls, by their names. `find` gives an endpoint's target by the endpoint's and the variant's name, and raises
-    ScalingError."""
+    """The calls of one region, by their names. `find` gives an endpoint's target by the endpoint's and the variant's
+    name, and raises ScalingError."""
 
-    def __init__(self, find: Callable[[str, str], ScalableTarget]) -> None:
+    def __init__(self, region: str, find: Callable[[str, str], ScalableTarget]) -> None:
+        self._region = region
         self._find = find
         self.operations: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "RegisterScalableTarget": self._register,
@@ -106,8 +107,8 @@ class ScalingApi:
     def _register(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         target = self._target(asked)
         target.register(read_bounds(asked, target.bounds))
-        region, account = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
-        arn = f"arn:aws:application-autoscaling:{region}:{account}:scalable-target/local"
+        account = PSEUDO_PARAMETERS["AWS::AccountId"]
+        arn = f"arn:aws:application-autoscaling:{self._region}:{account}:scalable-target/local"
         return {"ScalableTargetARN": arn}
 
     def _describe(self, asked: Mapping[str, Any]) -> dict[str, Any]:

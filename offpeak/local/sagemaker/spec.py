@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from offpeak.local.deploy import PSEUDO_PARAMETERS
+from offpeak.local.emulator import REGION
 from offpeak.local.templates import Resolver, resources_of
 
 CONCURRENCY_DEFAULT = 4
@@ -18,7 +19,7 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSpec:
-    """One endpoint: where results go, who is told, and what runs on an instance.
+    """One endpoint: where it stands, where results go, who is told, and what runs on an instance.
 
     `concurrency` is invocations at once on an instance; paths are `s3://bucket/prefix` without a trailing slash.
     """
@@ -36,26 +37,29 @@ class EndpointSpec:
     instances_initial: int
     instances_max: int
     instances_min: int = 0
+    region: str = REGION
 
     @property
     def arn(self) -> str:
-        region, account = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
-        return f"arn:aws:sagemaker:{region}:{account}:endpoint/{self.name}"
+        account = PSEUDO_PARAMETERS["AWS::AccountId"]
+        return f"arn:aws:sagemaker:{self.region}:{account}:endpoint/{self.name}"
 
 
 def read_endpoint(
-    template: Mapping[str, Any], exports: Mapping[str, str], physical: Mapping[str, str]
-) -> EndpointSpec:
+    template: Mapping[str, Any], exports: Mapping[str, str], physical: Mapping[str, str],
+    region: str = REGION,
+) -> EndpointSpec:  # fmt: skip
     """The endpoint of an inference stack's template. `exports` are those of the deployed stacks, `physical` the names
-    of this stack's own resources that exist on the emulator: its roles."""
-    resolver = _resolver(template, exports, physical)
+    of this stack's own resources that exist on the emulator: its roles. `region` is where the stack stands."""
+    resolver = _resolver(template, exports, physical, region)
     endpoint = resolver.resolve(_only(template, "AWS::SageMaker::Endpoint"))
     config = resolver.resolve(_only(template, "AWS::SageMaker::EndpointConfig"))
     model = resolver.resolve(_only(template, "AWS::SageMaker::Model"))
     least, most = _capacity(template, resolver)
     spec = describe_endpoint(
-        endpoint["EndpointName"], endpoint["EndpointConfigName"], config, model, instances_max=most
-    )
+        endpoint["EndpointName"], endpoint["EndpointConfigName"], config, model,
+        instances_max=most, region=region,
+    )  # fmt: skip
     # Application Auto Scaling brings a new target up to its minimum at once.
     return replace(spec, instances_min=least, instances_initial=max(least, spec.instances_initial))
 
@@ -67,6 +71,7 @@ def describe_endpoint(
     model: Mapping[str, Any],
     *,
     instances_max: int,
+    region: str,
 ) -> EndpointSpec:
     """What an endpoint's configuration and its model say, in the words that templates and the API share."""
     [variant] = config["ProductionVariants"]
@@ -93,6 +98,7 @@ def describe_endpoint(
         error_topic=topics.get("ErrorTopic"),
         instances_initial=int(variant.get("InitialInstanceCount", 1)),
         instances_max=instances_max,
+        region=region,
     )
 
 
@@ -122,10 +128,11 @@ _NAME_PROPERTIES = {
 
 
 def _resolver(
-    template: Mapping[str, Any], exports: Mapping[str, str], physical: Mapping[str, str]
-) -> Resolver:
+    template: Mapping[str, Any], exports: Mapping[str, str], physical: Mapping[str, str],
+    region: str,
+) -> Resolver:  # fmt: skip
     """Logical ids stand for physical names, else for the names that the template gives, else for themselves."""
-    names = dict(PSEUDO_PARAMETERS)
+    names = {**PSEUDO_PARAMETERS, "AWS::Region": region}
     attributes: dict[str, str] = {}
     account = PSEUDO_PARAMETERS["AWS::AccountId"]
     for parameter, definition in template.get("Parameters", {}).items():
