@@ -138,6 +138,10 @@ bench-offpeak: setup ## a year of hourly signals under the planner: SIGNALS=my.c
 	@$(BIN)/python -m benchmarks.offpeak $(if $(SIGNALS),--signals '$(SIGNALS)') $(if $(DAYS),--days '$(DAYS)') \
 		$(if $(NOISE),--noise '$(NOISE)') $(if $(PLOTS),--plots '$(PLOTS)')
 
+.PHONY: bench-scale-in
+bench-scale-in: setup ## what an instance that leaves costs the shard it works: SHARDS=24 CHECKPOINT=15; the last line is JSON
+	@$(BIN)/python -m benchmarks.scale_in --shards $(or $(SHARDS),24) --checkpoint $(or $(CHECKPOINT),15)
+
 .PHONY: bench scale-on-paper
 bench: setup setup-vllm ## every benchmark, one table, benchmarks/results/: ONLY="bench-cost bench-ingest"
 	@$(BIN)/python -m benchmarks.run_all $(ONLY)

@@ -45,6 +45,7 @@ CLAIMS: Mapping[str, str] = {
     "bench-door": "an upload of any size streams to S3 in flat memory",
     "bench-worker": "the worker keeps its engine as busy as the best order of requests would",
     "bench-offpeak": "over a year, waiting saves nearly what a clairvoyant saves, no deadline missed",
+    "bench-scale-in": "an instance that is told to go costs its shard less than one checkpoint interval",
     "bench-load": "500 open batches and 1,000 polling clients: none lost, none refused, and whose memory grows",
     "bench-cost": "the control plane costs at most $0.05 a million lines in shards of 1,000, less in larger ones",
 }

@@ -61,12 +61,12 @@ async def run_shards(
     reader, writer = FilesReader(bucket), FilesWriter(bucket)
     batch_id = f"batch_bench{next(_BATCHES)}"
     lines = sum(map(len, shards))
-    memory.changes.commit(Add(_run(batch_id, endpoint, len(shards), lines)))
+    memory.changes.commit(Add(run_of(batch_id, endpoint, len(shards), lines)))
     orders = [
-        _order(batch_id, number, each, endpoint, writer) for number, each in enumerate(shards)
+        order_of(batch_id, number, each, endpoint, writer) for number, each in enumerate(shards)
     ]
     for order in orders:
-        memory.changes.commit(Add(_row(order)))
+        memory.changes.commit(Add(row_of(order)))
     ports = WorkerPorts(
         clock=memory.clock, reader=reader, writer=writer, changes=memory.changes,
         runs=memory.runs, shards=memory.shards,
@@ -104,9 +104,10 @@ def check(
         raise SystemExit(f"The output of {order.shard_id} is not its input's, in its order.")
 
 
-def _order(
+def order_of(
     batch_id: str, number: int, lines: Sequence[bytes], endpoint: str, writer: FilesWriter
 ) -> ShardOrder:
+    """The first attempt's, its lines written."""
     content = b"".join(lines)
     key = f"files/{ACCOUNT}/{batch_id}-{number}.jsonl"
     writer.put(key, content)
@@ -117,16 +118,16 @@ def _order(
     )  # fmt: skip
 
 
-def _row(order: ShardOrder) -> Shard:
+def row_of(order: ShardOrder) -> Shard:
     lines = order.segments[0].lines
     return Shard(
         batch_id=order.batch_id, account_id=ACCOUNT, run=0, number=order.number, pool="bench",
         manifest_start=0, manifest_stop=1, first_line=1, last_line=lines, lines=lines,
-        status=ShardStatus.DISPATCHED, attempt=1, due_at=0,
+        status=ShardStatus.DISPATCHED, attempt=order.attempt, due_at=0,
     )  # fmt: skip
 
 
-def _run(batch_id: str, endpoint: str, shards: int, lines: int) -> Run:
+def run_of(batch_id: str, endpoint: str, shards: int, lines: int) -> Run:
     return Run(
         batch_id=batch_id, account_id=ACCOUNT, number=0, model=MODEL, pool="bench",
         endpoint=endpoint, manifest_key="work/m", manifest_bytes=1, shards=shards, lines=lines,
