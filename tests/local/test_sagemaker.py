@@ -321,7 +321,7 @@ def test_a_call_knows_the_endpoints_of_the_region_that_it_is_signed_for(world: W
     runtime = boto3.client("sagemaker-runtime", **elsewhere)
     with pytest.raises(ClientError, match="not found"):
         runtime.invoke_endpoint_async(EndpointName=world.name, Body=b"{}")
-    scaling = boto3.client("application-autoscaling", **elsewhere)
+    scaling: Any = boto3.client("application-autoscaling", **elsewhere)
     with pytest.raises(ClientError, match="No scalable target"):
         scaling.register_scalable_target(
             ServiceNamespace="sagemaker", ScalableDimension=DIMENSION, MinCapacity=0,
