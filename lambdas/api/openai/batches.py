@@ -12,13 +12,13 @@ from lambdas.api.exxa.groups import GroupRoutes
 from lambdas.api.exxa.requests import JSON
 from lambdas.api.openai.files import seconds
 from lambdas.api.ports import Ports
+from lambdas.api.stored_batches import add_batch, stop_batch
 from offpeak.core.account import Scope
 from offpeak.core.batch import Batch
 from offpeak.core.layout import JSON_LINES
 from offpeak.core.ports import Pools
 from offpeak.core.schedule import Schedule
-from offpeak.steps.cancel_batch import cancel_batch
-from offpeak.steps.create_batch import NewBatch, create_batch
+from offpeak.steps.create_batch import NewBatch
 from offpeak.steps.read_partial_results import read_partial_results
 from offpeak.steps.show_batch import show_batch
 from offpeak.wire.exxa.answers import GroupObject, RequestObject, ResultObject
@@ -101,10 +101,10 @@ class BatchRoutes:
     def create(self, call: Call) -> Response[str]:
         if self._groups.takes_body(call.body):
             return self._groups.create(call)
-        ports = self._ports
         body = parse_json(CreateBatchBody, call.body)
-        batch = create_batch(
-            call.account,
+        batch = add_batch(
+            self._ports,
+            call,
             NewBatch(
                 input_file_id=body.input_file_id,
                 endpoint=body.endpoint,
@@ -114,18 +114,6 @@ class BatchRoutes:
                 metadata=None if body.metadata is None else dict(body.metadata),
                 output_expires_after=seconds(body.output_expires_after),
             ),
-            idempotency_key=call.idempotency_key,
-            clock=ports.clock,
-            reader=ports.reader,
-            writer=ports.writer,
-            changes=ports.changes,
-            files=ports.files,
-            batches=ports.batches,
-            idempotency=ports.idempotency,
-            workflows=ports.workflows,
-            announcements=ports.announcements,
-            catalogue=ports.catalogue,
-            ledger=ports.ledger,
         )
         return json_response(self._render(batch))
 
@@ -143,18 +131,7 @@ class BatchRoutes:
     def cancel(self, call: Call, batch_id: str) -> Response[str]:
         if self._groups.takes_id(batch_id):
             return self._groups.cancel(call, batch_id)
-        ports = self._ports
-        batch = cancel_batch(
-            call.account.id,
-            batch_id,
-            clock=ports.clock,
-            batches=ports.batches,
-            runs=ports.runs,
-            shards=ports.shards,
-            changes=ports.changes,
-            workflows=ports.workflows,
-            dispatches=ports.dispatches,
-        )
+        batch = stop_batch(self._ports, call.account.id, batch_id)
         return json_response(self._render(batch))
 
     def results(self, call: Call, batch_id: str) -> Response[str]:

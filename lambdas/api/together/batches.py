@@ -9,12 +9,12 @@ from aws_lambda_powertools.event_handler import Response
 
 from lambdas.api.call import TOGETHER, Call, Route, json_response
 from lambdas.api.ports import Ports
+from lambdas.api.stored_batches import add_batch, stop_batch
 from offpeak.core.account import Scope
 from offpeak.core.batch import Batch
 from offpeak.core.schedule import Schedule
-from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.choose_schedule import choose_window
-from offpeak.steps.create_batch import NewBatch, create_batch
+from offpeak.steps.create_batch import NewBatch
 from offpeak.steps.show_batch import show_batch
 from offpeak.wire.openai.bodies import parse_json
 from offpeak.wire.openai.listing import parse_listing
@@ -52,10 +52,10 @@ class TogetherBatchRoutes:
         )  # fmt: skip
 
     def create(self, call: Call) -> Response[str]:
-        ports = self._ports
         body = parse_json(CreateJobBody, call.body)
-        batch = create_batch(
-            call.account,
+        batch = add_batch(
+            self._ports,
+            call,
             NewBatch(
                 input_file_id=body.input_file_id,
                 endpoint=body.endpoint,
@@ -63,18 +63,6 @@ class TogetherBatchRoutes:
                 schedule=None if body.schedule is None else Schedule(body.schedule),
                 accent="together",
             ),
-            idempotency_key=call.idempotency_key,
-            clock=ports.clock,
-            reader=ports.reader,
-            writer=ports.writer,
-            changes=ports.changes,
-            files=ports.files,
-            batches=ports.batches,
-            idempotency=ports.idempotency,
-            workflows=ports.workflows,
-            announcements=ports.announcements,
-            catalogue=ports.catalogue,
-            ledger=ports.ledger,
         )
         return json_response({"job": self._render(batch), "warning": _warning(body)})
 
@@ -88,18 +76,7 @@ class TogetherBatchRoutes:
         return json_response(self._render(self._ports.batches.get(call.account.id, batch_id)))
 
     def cancel(self, call: Call, batch_id: str) -> Response[str]:
-        ports = self._ports
-        batch = cancel_batch(
-            call.account.id,
-            batch_id,
-            clock=ports.clock,
-            batches=ports.batches,
-            runs=ports.runs,
-            shards=ports.shards,
-            changes=ports.changes,
-            workflows=ports.workflows,
-            dispatches=ports.dispatches,
-        )
+        batch = stop_batch(self._ports, call.account.id, batch_id)
         return json_response(self._render(batch))
 
     def _render(self, batch: Batch) -> TogetherJob:
