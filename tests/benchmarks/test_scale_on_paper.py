@@ -7,16 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.scale_on_paper import (
-    ASSUMED,
-    GUIDE,
-    QUOTAS,
-    WHY,
-    Assumed,
-    Service,
-    put_into,
-    read_counts,
-)
+from benchmarks.assumptions import ASSUMED, QUOTAS, WHY, Assumed
+from benchmarks.scale_on_paper import GUIDE, put_into, read_counts
+from benchmarks.service_on_paper import Service
 
 
 @pytest.fixture(scope="module")
