@@ -122,10 +122,17 @@ def finalize_batch(
     entries = settlement(batch, models, now)
     committed = _commit(ended, rows, entries, batches, changes, ledger)
     if work_metrics is not None and committed.status is BatchStatus.COMPLETED:
-        for run in of_batch:
-            if errors := estimate_errors(run, batch):
-                work_metrics.publish_estimates(run.pool, now, errors)
+        _publish_estimates(batch, of_batch, now, work_metrics)
     return Finalized(batch=committed)
+
+
+def _publish_estimates(
+    batch: Batch, of_batch: Sequence[Run], now: int, work_metrics: WorkMetrics
+) -> None:
+    """How far off its end was foretold."""
+    for run in of_batch:
+        if errors := estimate_errors(run, batch):
+            work_metrics.publish_estimates(run.pool, now, errors)
 
 
 def _ended_without_files(

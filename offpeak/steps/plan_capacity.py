@@ -31,21 +31,17 @@ from offpeak.core.plan import (
 )
 from offpeak.core.pool import (
     PLAN_SECONDS_MAX,
-    REMEMBERED_SECONDS,
     ModelPools,
-    PoolState,
     pools_of,
     split_pool,
 )
 from offpeak.core.ports import (
     Accounts,
     Add,
-    Bounds,
     Capacity,
     Changes,
     Clock,
     Dispatches,
-    InstanceCounts,
     Metrics,
     Pools,
     Runs,
@@ -53,15 +49,14 @@ from offpeak.core.ports import (
     Shards,
 )
 from offpeak.core.ports.signals import Signals
-from offpeak.core.shard import Shard, ShardStatus
 from offpeak.planner.forecast import RegionForecast, forecast
 from offpeak.planner.plan_capacity import plan
 from offpeak.planner.pool_outlook import pool_outlook
+from offpeak.steps.pool_orders import PoolOrders
 from offpeak.steps.read_work_due import read_work_due
 from offpeak.steps.remembered_accounts import RememberedAccounts
 
 logger = logging.getLogger(__name__)
-LOOK_SECONDS = 60
 PLAN_AGAIN_SECONDS = 300
 LARGE_SHARE = 0.1
 """Work that the last plan doesn't know is much from this share of what it knew on."""
@@ -126,7 +121,7 @@ class _Planner:
         self._shards = shards
         self._pools = pools
         self._signals = signals
-        self._capacity = capacity
+        self._orders = PoolOrders(now, settings.slot_seconds, capacity)
         self._changes = changes
         self._known = remembered_accounts
         self._catalogue = catalogue
@@ -151,7 +146,7 @@ class _Planner:
         if made:
             row = row.planned(self._made(model, row, work))
             self._ages[model.pool] = 0
-        row = self._with_starts(model, self._with_orders(model, row, open_shards))
+        row = self._orders.seen(model, self._orders.wanted(model, row, open_shards))
         if made or row != self._stored:
             self._commit(row, is_new=is_new)
         self._order(model, row)
@@ -185,7 +180,7 @@ class _Planner:
             outlooks.append(
                 pool_outlook(
                     pool, region, home=model, there=there, state=row.state(pool),
-                    counts=self._counts(pool), forecast=self._forecast(region), slots=SLOTS,
+                    counts=self._orders.counts(pool), forecast=self._forecast(region), slots=SLOTS,
                     now=self.now, scale=scale,
                 )
             )  # fmt: skip
@@ -205,13 +200,6 @@ class _Planner:
             told.append(replace(each, why=f"{each.why} Carbon by {carbon.source}{why}."))
         return replace(made, pools=tuple(told))
 
-    def _counts(self, pool: str) -> InstanceCounts:
-        """A pool without an endpoint has no instances: it is being deployed, or was taken down."""
-        try:
-            return self._capacity.counts(pool)
-        except NotFound:
-            return InstanceCounts(running=0, ordered=0)
-
     def _forecast(self, region: str) -> RegionForecast:
         """Made once for all regions: they are to be compared, and so of one kind."""
         if not self._forecasts:
@@ -229,73 +217,14 @@ class _Planner:
 
     # ── what is ordered ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _with_orders(
-        self, model: Model, row: ModelPools, open_shards: Sequence[Shard]
-    ) -> ModelPools:
-        if row.plan is None:
-            return row
-        for pool in pools_of(model):
-            region = split_pool(pool)[1]
-            at_work = sum(
-                shard.region == region and shard.status is not ShardStatus.WAITING
-                for shard in open_shards
-            )
-            # Whatever has to be ordered before the next look.
-            wanted = max(
-                row.plan.wanted(pool, self.now), row.plan.wanted(pool, self.now + LOOK_SECONDS)
-            )
-            state = row.state(pool).wanting(
-                wanted,
-                at_work=at_work,
-                now=int(self.now),
-                drain_seconds=REMEMBERED_SECONDS * self._settings.slot_seconds / SLOT_SECONDS,
-            )
-            if state != row.state(pool):
-                row = row.with_state(pool, state)
-        return row
-
-    def _with_starts(self, model: Model, row: ModelPools) -> ModelPools:
-        """Pools that were ordered their first instance are looked at until it serves; how long that took is kept."""
-        for pool in pools_of(model):
-            state = row.state(pool)
-            if state.waking_since is None:
-                continue
-            try:
-                serves = self._counts(pool).running > 0
-            except OffpeakError as error:
-                logger.warning("whether pool %s serves is not known: %s", pool, error)
-                continue
-            if serves:
-                row = row.with_state(pool, state.awake(int(self.now)))
-        return row
-
     def _order(self, model: Model, row: ModelPools) -> None:
         """What can't be ordered now is at the next look: its row says that nobody has heard it."""
-        now = int(self.now)
-        for pool, there in pools_of(model).items():
-            state = row.state(pool)
-            if state.instances is None or now < state.bounded_at + PLAN_SECONDS_MAX // 2:
-                continue
-            if not self._bound(pool, there, state):
-                continue
-            row = row.with_state(pool, state.bounded(now))
+        row = self._orders.given(model, row)
         if row.states != self._stored.states:
             try:
                 self._commit(replace(row, version=self._stored.version), is_new=False)
             except StateConflict:
                 logger.info("the pools of %s changed meanwhile; ordered again soon", model.pool)
-
-    def _bound(self, pool: str, there: Model, state: PoolState) -> bool:
-        instances = state.instances or 0
-        try:
-            self._capacity.bound(
-                pool, Bounds(instances, instances), until=int(self.now) + PLAN_SECONDS_MAX,
-                then=Bounds(there.instances_min, there.instances_max),
-            )  # fmt: skip
-        except OffpeakError as error:
-            logger.warning("pool %s is not set to %d instances: %s", pool, instances, error)
-            return False
-        return True
 
 
 def _is_due(
