@@ -33,8 +33,8 @@ from typing import Any
 
 from openai import OpenAI
 
+from benchmarks.bare_stage import STAGE, deploy
 from benchmarks.dynamo_units import row_bytes
-from benchmarks.requests import STAGE, deploy
 from benchmarks.simulated_pool import Queue, SimulatedPool, SimulatedRun, large_model, new_run
 from benchmarks.small_batch import BATCH_SECONDS_MAX, ENDED, POLL_SECONDS, input_lines
 from infra.storage import TABLES

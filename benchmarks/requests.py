@@ -27,13 +27,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import boto3
-
 from benchmarks.aws_calls import Call, Recorder
+from benchmarks.bare_stage import STAGE, deploy, named
 from benchmarks.bill import CALL_MS, Bill, added, bill_of, scaled
 from benchmarks.cost_model import encode_bill
 from benchmarks.dynamo_units import CapacityMeter
-from infra.storage import TABLES
 from lambdas.api.app import build_app
 from offpeak.aws.connect import Aws
 from offpeak.core.gathering import GATHERING_ACCOUNT
@@ -47,28 +45,8 @@ from offpeak.worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 REQUESTS, COLLECTION = 2_000, 1_000
-STAGE = "bench"
 GATHERING = "gathering"
 _OF_QUEUES = frozenset({"ReceiveMessage", "DeleteMessage"})
-MODELS = """
-[[model]]
-id = "bench/echo"
-pool = "echo"
-source = "echo"
-endpoints = ["/v1/chat/completions"]
-context_tokens = 8_192
-gather_seconds_busy = 1
-gather_seconds_idle = 1
-
-[model.prices]
-basis = "base"
-input = 100_000
-output = 150_000
-"""
-
-
-def named(table: str) -> str:
-    return table.removeprefix(f"{STAGE}-")
 
 
 class Meter:
@@ -108,64 +86,6 @@ class Endpoints:
 
     def invoke(self, pool: str, invocation_id: str, order: bytes) -> None:  # noqa: ARG002
         self.orders.append((invocation_id, order))
-
-
-def deploy(folder: Path) -> dict[str, str]:
-    """Tables as the stacks make them, a bucket, queues, a state machine that does nothing."""
-    dynamodb, sqs = boto3.client("dynamodb"), boto3.client("sqs")
-    for name, schema in TABLES.items():
-        keys = [schema.key, *schema.indexes.values()]
-        types = {attribute: kind for key in keys for attribute, kind in _typed(key)}
-        asked: dict[str, Any] = {
-            "TableName": f"{STAGE}-{name}", "KeySchema": _schema(schema.key),
-            "AttributeDefinitions": [
-                {"AttributeName": attribute, "AttributeType": kind}
-                for attribute, kind in types.items()
-            ],
-            "BillingMode": "PAY_PER_REQUEST",
-        }  # fmt: skip
-        if schema.indexes:
-            asked["GlobalSecondaryIndexes"] = [
-                {"IndexName": index, "KeySchema": _schema(key), "Projection": {"ProjectionType": "ALL"}}
-                for index, key in schema.indexes.items()
-            ]  # fmt: skip
-        dynamodb.create_table(**asked)
-    boto3.client("s3").create_bucket(Bucket=STAGE)
-    pepper = boto3.client("secretsmanager").create_secret(Name="pepper", SecretString="pepper")
-    machine = boto3.client("stepfunctions").create_state_machine(
-        name=STAGE, roleArn="arn:aws:iam::000000000000:role/bench",
-        definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
-    )  # fmt: skip
-    models = folder / "models.toml"
-    models.write_text(MODELS)
-    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
-    return {
-        **{f"OFFPEAK_TABLE_{name.upper()}": f"{STAGE}-{name}" for name in TABLES},
-        "OFFPEAK_STAGE": STAGE,
-        "OFFPEAK_BUCKET": STAGE,
-        "OFFPEAK_KEY_PEPPER": pepper["ARN"],
-        "OFFPEAK_MODELS": str(models),
-        "OFFPEAK_STATE_MACHINE_ARN": machine["stateMachineArn"],
-        "OFFPEAK_EVENT_BUS": "default",
-        "OFFPEAK_REQUEST_QUEUE_URL": sqs.create_queue(QueueName="requests")["QueueUrl"],
-        "OFFPEAK_GROUP_QUEUE_URL": sqs.create_queue(QueueName="groups")["QueueUrl"],
-        "OFFPEAK_CALLBACK_QUEUE_URL": sqs.create_queue(QueueName="callbacks")["QueueUrl"],
-        "OFFPEAK_DISPATCH_QUEUE_URL": sqs.create_queue(
-            QueueName="dispatch.fifo", Attributes=fifo  # type: ignore[arg-type]
-        )["QueueUrl"],
-    }  # fmt: skip
-
-
-def _typed(key: Any) -> list[tuple[str, str]]:
-    return [each for each in (key.partition, key.sort) if each]
-
-
-def _schema(key: Any) -> Any:
-    kinds = ("HASH", "RANGE")
-    return [
-        {"AttributeName": name, "KeyType": kind}
-        for (name, _), kind in zip(_typed(key), kinds, strict=False)
-    ]
 
 
 class Context:
