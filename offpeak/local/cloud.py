@@ -6,15 +6,12 @@
     stand-in ◄────────────── InvokeEndpointAsync ┘           ┘
        └─► instances: processes of containers/vllm/main.py
 
-The door is a process of containers/door/main.py.
-
 Everything it writes lies under its folder, but for the assemblies and bundles that are kept for the next time under
 `.offpeak/`. Leaving the context stops every process it started.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -26,37 +23,31 @@ from typing import Any
 
 import httpx
 
-from offpeak.core.layout import TOKENIZER_FILE, tokenizer_key
 from offpeak.core.model import Elsewhere
 from offpeak.core.models_text import write_models
 from offpeak.local.assembly import Stack, only, read_assembly, with_caller_names
-from offpeak.local.deploy import Deployed, deploy, session_of
-from offpeak.local.door import assume_role, read_door
+from offpeak.local.deploy import Deployed, deploy
 from offpeak.local.emulator import REGION, Emulator
+from offpeak.local.front import Front
 from offpeak.local.function_logs import save_logs
-from offpeak.local.gateway import Gateway
-from offpeak.local.gateway import encode_config as encode_gateway
-from offpeak.local.inference import Instances
+from offpeak.local.inference import Instances, stage_tokenizers
 from offpeak.local.keys import Keys
 from offpeak.local.models import known_models, offer, with_fields, with_names, with_regions
-from offpeak.local.processes import Process, ProcessFailed, answers, free_port
+from offpeak.local.processes import ProcessFailed, answers, free_port
 from offpeak.local.programs import START_SECONDS_MAX, Programs
 from offpeak.local.sagemaker.__main__ import encode_config
 from offpeak.local.sagemaker.instance import STOP_GRACE_SECONDS
 from offpeak.local.synthesis import synthesise
-from offpeak.local.templates import resources_of
-from offpeak.local.tiny_model import is_generated
+from offpeak.local.tiny_model import begin_generating, is_generated
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY_MODEL = ROOT / ".offpeak/tiny-model"
 STAGE = "local"
 ACCOUNT = "default"
-DOOR_STOP_SECONDS = 20.0
-COLD_SECONDS_MAX = 180.0
 WORKERS_SECONDS_MAX = 900.0
 MODEL_SECONDS_MAX = 300.0
 INFERENCE = f"offpeak-{STAGE}-inference-"
-DOOR = f"offpeak-{STAGE}-door"
+API, DOOR = f"offpeak-{STAGE}-api", f"offpeak-{STAGE}-door"
 # SageMaker's paces are for GPUs by the hour; here a shard takes seconds and somebody watches.
 WORKER_ENVIRONMENT = {
     "OFFPEAK_LEASE_SECONDS": "30",
@@ -243,22 +234,16 @@ class LocalCloud:
             stacks = [with_caller_names(stack, self._spoken_to) for stack in stacks]
         self._open.callback(save_logs, self._emulator.environment, self._folder / "logs")
         self._deploy(stacks)
-        self._stage_tokenizers()
+        stage_tokenizers(self._offer.models, self.bucket, self._emulator.environment)
         self._keys = Keys(self._emulator.environment, STAGE)
         self.account_id, self.api_key = self.new_key(ACCOUNT)
         self._start_inference(stacks, inference_port)
-        self._start_door(stacks, self._start_gateway(stacks))
-        self._wait_for_api()
+        self._start_front(stacks)
 
     def _generate_model(self) -> None:
         self._tell("Generating a tiny model with random weights")
-        generator = Process(
-            "The model generator",
-            [self._worker_python, "-m", "offpeak.local.tiny_model", TINY_MODEL],
-            log=self._folder / "logs/tiny_model.log",
-            environment={**os.environ, "HF_HUB_OFFLINE": "1"},
-            cwd=ROOT,
-        )
+        log = self._folder / "logs/tiny_model.log"
+        generator = begin_generating(TINY_MODEL, self._worker_python, log)
         self._open.callback(generator.stop)
         generator.wait_for_end(MODEL_SECONDS_MAX)
 
@@ -290,16 +275,6 @@ class LocalCloud:
             unpacked=self._folder / "emulator/functions",
         )
 
-    def _stage_tokenizers(self) -> None:
-        """Those of models that lie in folders here, as `offpeak models stage` does it on AWS."""
-        s3 = session_of(self._emulator.environment).client("s3", endpoint_url=self._emulator.url)
-        for model in self._offer.models:
-            path = Path(model.source) / TOKENIZER_FILE
-            if path.is_file():
-                s3.put_object(
-                    Bucket=self.bucket, Key=tokenizer_key(model.pool), Body=path.read_bytes()
-                )
-
     def _start_inference(self, stacks: Sequence[Stack], port: int) -> None:
         self._tell("Starting the SageMaker stand-in and its workers")
         instances = Instances(
@@ -316,50 +291,10 @@ class LocalCloud:
             "offpeak.local.sagemaker", config, port, STOP_GRACE_SECONDS + 10
         )
 
-    def _start_gateway(self, stacks: Sequence[Stack]) -> str:
-        """Its URL."""
-        outputs = self._deployed.outputs[f"offpeak-{STAGE}-api"]
-        [template] = [s.template for s in stacks if s.name == f"offpeak-{STAGE}-api"]
-        [rest_api] = resources_of(template, "AWS::ApiGateway::RestApi").values()
-        gateway = Gateway(
-            port=free_port(),
-            target=f"{self._emulator.url}/_aws/execute-api/{outputs['RestApiId']}/{outputs['StageName']}",
-            answers=list(resources_of(template, "AWS::ApiGateway::GatewayResponse").values()),
-            binary_types=rest_api.get("BinaryMediaTypes", []),
-        )
-        self.programs.start_configured(
-            "offpeak.local.gateway", encode_gateway(gateway), gateway.port, DOOR_STOP_SECONDS
-        )
-        return f"http://127.0.0.1:{gateway.port}"
-
-    def _start_door(self, stacks: Sequence[Stack], gateway_url: str) -> None:
-        """The container's own program, in the environment and the role that its stack gives it."""
-        [template] = [s.template for s in stacks if s.name == DOOR]
-        spec = read_door(template, self._deployed.exports, self._deployed.physical[DOOR])
-        environment = {
-            **spec.environment,
-            **assume_role(spec, self._emulator.environment, self._folder / "door.ini"),
-            "OFFPEAK_GATEWAY_URL": gateway_url,
-            "OFFPEAK_BIND_HOST": "127.0.0.1",
-            "OFFPEAK_PORT": str(self._port),
-            "OFFPEAK_DRAIN_SECONDS": "2",
-        }
-        command = [sys.executable, "-m", "containers.door.main"]
-        self.programs.start("door", command, environment, self._port, DOOR_STOP_SECONDS)
-
-    def _wait_for_api(self) -> None:
-        """Asks until a request goes all the way, so that the first caller doesn't wait for a cold start. On a machine
-        that is busy the gateway may give up on the first."""
-        give_up_at = time.monotonic() + COLD_SECONDS_MAX
-        while True:
-            answer = self._http.get(
-                f"{self.base_url}/v1/models", headers={"Authorization": f"Bearer {self.api_key}"}
-            )
-            if answer.is_success:
-                return
-            if answer.status_code < 500 or time.monotonic() > give_up_at:
-                raise ProcessFailed(
-                    f"The API answers {answer.status_code}: {answer.text}\n"
-                    f"See {self._folder / 'emulator'}."
-                )
-            time.sleep(0.5)
+    def _start_front(self, stacks: Sequence[Stack]) -> None:
+        front = Front(
+            api=API, door=DOOR, stacks=stacks, deployed=self._deployed,
+            aws=self._emulator.environment, folder=self._folder, port=self._port,
+        )  # fmt: skip
+        front.start(self.programs)
+        front.wait_for_api(self._http, self.api_key)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from offpeak.core.layout import TOKENIZER_FILE, tokenizer_key
+from offpeak.core.model import Model
 from offpeak.local.assembly import Stack
-from offpeak.local.deploy import Deployed
+from offpeak.local.deploy import Deployed, session_of
 from offpeak.local.emulator import REGION
 from offpeak.local.sagemaker.__main__ import Served
 from offpeak.local.sagemaker.spec import read_endpoint
@@ -57,3 +59,13 @@ class Instances:
             logs=str(logs),
             eager=self.eager,
         )
+
+
+def stage_tokenizers(models: Sequence[Model], bucket: str, aws: Mapping[str, str]) -> None:
+    """Those of models that lie in folders here, as `offpeak models stage` does it on AWS. `aws` is the administrator's
+    environment."""
+    s3 = session_of(aws).client("s3", endpoint_url=aws["AWS_ENDPOINT_URL"])
+    for model in models:
+        path = Path(model.source) / TOKENIZER_FILE
+        if path.is_file():
+            s3.put_object(Bucket=bucket, Key=tokenizer_key(model.pool), Body=path.read_bytes())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from offpeak.local.processes import Process
+
+ROOT = Path(__file__).resolve().parents[2]
 CONTEXT_TOKENS = 8_192
 VOCABULARY = 4_096
 TRAINING_FILES = 150
@@ -74,6 +78,17 @@ def generate(folder: Path, size: Size, *, sees: bool = False) -> None:
     else:
         tokenizer.save_pretrained(folder)
     _random_model(size, tokenizer, sees=sees).save_pretrained(folder)
+
+
+def begin_generating(folder: Path, python: Path, log: Path) -> Process:
+    """In a process of its own, on the interpreter of vLLM's venv."""
+    return Process(
+        "The model generator",
+        [python, "-m", "offpeak.local.tiny_model", folder],
+        log=log,
+        environment={**os.environ, "HF_HUB_OFFLINE": "1"},
+        cwd=ROOT,
+    )
 
 
 def is_generated(folder: Path) -> bool:
