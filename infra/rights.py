@@ -265,6 +265,7 @@ def _executions(access: Access, resources: Resources) -> Iterator[iam.PolicyStat
     if access.redrives_batches:
         rights = ["states:DescribeExecution", "states:RedriveExecution"]
         yield _allow(rights, resources.executions_arn)
+        yield _allow(["states:ListExecutions"], resources.state_machine_arn)
 
 
 def _key(access: Access, key: kms.IKey | None, alias: str | None) -> Iterator[iam.PolicyStatement]:

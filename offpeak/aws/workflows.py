@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -14,8 +14,13 @@ from offpeak.core.ports import PAYLOAD_BYTES_MAX
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.literals import ExecutionStatusType
 
-_FAILED = frozenset({"FAILED", "TIMED_OUT"})
+_FAILED: tuple[ExecutionStatusType, ...] = ("FAILED", "TIMED_OUT")
+_UNKNOWN = "InvalidAction"
+"""The local cloud's emulator doesn't know how to redrive."""
+_PAGE_ROWS, _LISTED_MAX = 1_000, 2_000
+"""Of each status, the latest first. What is redriven leaves the list; what is too old for it stays for 90 days."""
 _ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
 
@@ -34,6 +39,19 @@ class StepFunctions:
                 if code_of(error) != "ExecutionAlreadyExists":
                     raise
 
+    def failed(self, *, ended_after: float, ended_before: float) -> Iterator[str]:
+        pages = self._client.get_paginator("list_executions")
+        for status in _FAILED:
+            with translated("failed executions"):
+                listed = pages.paginate(
+                    stateMachineArn=self._state_machine_arn, statusFilter=status,
+                    PaginationConfig={"MaxItems": _LISTED_MAX, "PageSize": _PAGE_ROWS},
+                )  # fmt: skip
+                found = [each for page in listed for each in page["executions"]]
+            for each in found:
+                if ended_after < each["stopDate"].timestamp() < ended_before:
+                    yield each["name"]
+
     def redrive(self, name: str, *, ended_before: float) -> bool:
         arn = f"{self._state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
         with translated(f"execution {name}"):
@@ -50,6 +68,8 @@ class StepFunctions:
             except ClientError as error:
                 if code_of(error) in {"ExecutionDoesNotExist", "ExecutionNotRedrivable"}:
                     return False  # never started, or redriven by another a moment ago
+                if code_of(error) == _UNKNOWN:
+                    raise Unavailable(f"Execution {name} can't be redriven here.") from error
                 raise
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -23,24 +23,29 @@ from offpeak.core.ports import (
 
 
 class MemoryWorkflows:
-    """`started` holds each execution's input by its name, `answers` each task token's first answer; `failed` when an
-    execution failed for good, by its name."""
+    """`started` holds each execution's input by its name, `answers` each task token's first answer; `failures` when
+    an execution failed for good, by its name."""
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
         self.started: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
-        self.failed: dict[str, float] = {}
+        self.failures: dict[str, float] = {}
 
     def start(self, name: str, payload: Mapping[str, Any]) -> None:
         with self._lock:
             self.started.setdefault(name, _as_json(payload))
 
+    def failed(self, *, ended_after: float, ended_before: float) -> Iterator[str]:
+        with self._lock:
+            found = [n for n, at in self.failures.items() if ended_after < at < ended_before]
+        yield from found
+
     def redrive(self, name: str, *, ended_before: float) -> bool:
         with self._lock:
-            if self.failed.get(name, ended_before) >= ended_before:
+            if self.failures.get(name, ended_before) >= ended_before:
                 return False
-            del self.failed[name]
+            del self.failures[name]
             return True
 
     def answer(self, task_token: str, output: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 What may be lost, and what finds it:
     an execution never started          a batch that was not planned minutes after its creation, a gathering's that
                                         nobody released
-    an execution that failed for good   a batch that waits for it: unplanned, unreleased, ended, or finalizing
+    an execution that failed for good   Step Functions' own list of them, whatever has become of its batch
     the end of a completion window      a batch past `expires_at`
     a cancel that died half way         a batch that is cancelling, its runs not closing
     a worker that doesn't flush         a closing run past `close_by`
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -55,7 +55,11 @@ SHARDS_MAX = 500
 """What one sweep looks at, of batches that run and lack nothing, and of lost shards. Where there is more, the next one
 goes on. Batches for which something is due come first, whatever their number."""
 REDRIVE_SECONDS = 900
-"""How long a failed execution, and a batch that may wait for one, is left alone: its cause may take time to mend."""
+"""How long a failed execution is left alone: its cause may take time to mend."""
+REDRIVE_SECONDS_MAX = 14 * 86_400
+"""How long after its end Step Functions redrives an execution."""
+REDRIVES_MAX = 200
+"""In one sweep: each takes two calls. What is redriven leaves the list, so that others have their turn in the next."""
 START_SECONDS = 120
 """How long a batch may take to be planned before its execution is started again, which does nothing where it runs."""
 
@@ -100,9 +104,8 @@ def sweep(
     if work_metrics is not None:
         for pool, at_risk_batches in sweeper.at_risk.items():
             work_metrics.publish_at_risk(pool, sweeper.now, at_risk_batches)
-    for batch in chain(due, _turn(others, sweeper.now)):
-        with sweeper.guarded(f"batch {batch.id}"):
-            sweeper.sweep_batch(batch)
+    sweeper.sweep_batches(chain(due, _turn(others, sweeper.now)))
+    sweeper.redrive_failed()
     return sweeper.swept
 
 
@@ -175,20 +178,39 @@ class _Sweeper:
 
     def is_due(self, batch: Batch) -> bool:
         """Whether it is time for something that its row shows: what is left is to look whether its runs have ended."""
-        if self._lacks_start(batch) or self._waits_long(batch):
+        if self._lacks_start(batch):
             return True
         if wants_mark(batch, self.finishes_at(batch), self.now):
             return True
         runs = batch.in_progress_at is not None and batch.finalizing_at is None
         return runs and reason_to_close(batch, self.now) is not None
 
-    def sweep_batch(self, batch: Batch) -> None:
+    def redrive_failed(self) -> None:
+        """Executions that failed for good a while ago go on where they stood. Step Functions is asked, not our rows: a
+        batch may have ended, and nobody was told of it."""
+        before = self.now - REDRIVE_SECONDS
+        names: list[str] = []
+        with self.guarded("failed executions"):
+            failed = self._workflows.failed(
+                ended_after=self.now - REDRIVE_SECONDS_MAX, ended_before=before
+            )
+            names = list(islice(failed, REDRIVES_MAX))
+        for name in names:
+            with self.guarded(f"execution {name}"):
+                if self._workflows.redrive(name, ended_before=before):
+                    logger.warning("execution %s had failed and was redriven", name)
+                    self.swept.redriven += 1
+
+    def sweep_batches(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            with self.guarded(f"batch {batch.id}"):
+                self._sweep_batch(batch)
+
+    def _sweep_batch(self, batch: Batch) -> None:
         self.swept.batches += 1
         if self._lacks_start(batch):
             self._workflows.start(batch.id, workflow_input(batch))
             self.swept.started += 1
-        if self._waits_long(batch):
-            self._redrive(batch)
         if batch.in_progress_at is None or batch.finalizing_at is not None:
             return  # its execution is at it
         self.swept.at_risk += mark_at_risk(
@@ -202,27 +224,13 @@ class _Sweeper:
                 changes=self._changes,
             )  # fmt: skip
             self.swept.closing += len(closing)
-        if self._check_ending(batch.account_id, batch.id):
-            self._redrive(batch)
+        self._check_ending(batch.account_id, batch.id)
 
     def _lacks_start(self, batch: Batch) -> bool:
         waits = batch.in_progress_at is None or (
             is_gathering(batch.id) and not batch.task_tokens and batch.finalizing_at is None
         )
         return waits and batch.created_at + START_SECONDS <= self.now
-
-    def _waits_long(self, batch: Batch) -> bool:
-        """Whether its execution should have taken its next step a while ago. With a token, others take the next one."""
-        since = batch.finalizing_at
-        if since is None and not batch.task_tokens:
-            since = batch.in_progress_at or batch.created_at
-        return since is not None and since + REDRIVE_SECONDS <= self.now
-
-    def _redrive(self, batch: Batch) -> None:
-        """Its execution, if that has failed for good a while ago. It goes on where it stood."""
-        if self._workflows.redrive(batch.id, ended_before=self.now - REDRIVE_SECONDS):
-            logger.warning("batch %s: its execution had failed and was redriven", batch.id)
-            self.swept.redriven += 1
 
     def _take_back(self, found: Shard, model: Model) -> None:
         """A worker that held the shard has failed it. One that was never claimed was not the shard's fault: lost on
@@ -246,10 +254,8 @@ class _Sweeper:
             if not moved.is_open:
                 self._check_ending(moved.account_id, moved.batch_id)
 
-    def _check_ending(self, account_id: str, batch_id: str) -> bool:
-        ended = check_ending(
+    def _check_ending(self, account_id: str, batch_id: str) -> None:
+        self.swept.ended += check_ending(
             account_id, batch_id, batches=self._batches, runs=self._runs,
             workflows=self._workflows,
         )  # fmt: skip
-        self.swept.ended += ended
-        return ended

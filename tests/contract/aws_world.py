@@ -241,12 +241,13 @@ class AwsWorld:
         return self._tokens[execution]
 
     def answer_to(self, execution: str, token: str) -> Any:
-        deadline = time.monotonic() + SECONDS_MAX
-        while (found := self._execution(execution))["status"] == "RUNNING":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        found = self._ended(execution)
         assert found["status"] == "SUCCEEDED"
         return json.loads(found["output"])
+
+    def fail(self, execution: str, token: str) -> None:
+        self.sfn.send_task_failure(taskToken=token, error="Fault", cause="A test's.")
+        assert self._ended(execution)["status"] == "FAILED"
 
     def asks(self, pools: set[str], count: int) -> list[str]:
         found: list[str] = []
@@ -327,6 +328,13 @@ class AwsWorld:
         answer = httpx.get(url, timeout=60)
         answer.raise_for_status()
         return answer.content
+
+    def _ended(self, execution: str) -> Any:
+        deadline = time.monotonic() + SECONDS_MAX
+        while (found := self._execution(execution))["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return found
 
     def _execution(self, name: str) -> Any:
         arn = self.environment["OFFPEAK_STATE_MACHINE_ARN"].replace(":stateMachine:", ":execution:")

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from offpeak.aws.workflows import StepFunctions
 from offpeak.core.errors import Unavailable
@@ -31,6 +31,7 @@ class Answers:
         )
         self.stubber = Stubber(client)
         self.workflows = StepFunctions(client, MACHINE)
+        self.more: str | None = None
 
     def described(self, status: str, **more: Any) -> None:
         answer: dict[str, Any] = {
@@ -44,6 +45,22 @@ class Answers:
 
     def failed(self, **more: Any) -> None:
         self.described("FAILED", **{"stopDate": STOPPED, "redriveStatus": "REDRIVABLE", **more})
+
+    def listed(self, status: str, *stopped: datetime, more: str | None = None) -> None:
+        """A page of the list: executions called as the hour when they stopped."""
+        executions = [
+            {
+                "executionArn": EXECUTION, "stateMachineArn": MACHINE, "name": f"batch_{at.hour}",
+                "status": status, "startDate": STOPPED - timedelta(days=2), "stopDate": at,
+            }
+            for at in stopped
+        ]  # fmt: skip
+        asked = {"stateMachineArn": MACHINE, "statusFilter": status, "maxResults": ANY}
+        self.stubber.add_response(
+            "list_executions", {"executions": executions, **({"nextToken": more} if more else {})},
+            asked | ({"nextToken": self.more} if self.more else {}),
+        )  # fmt: skip
+        self.more = more
 
 
 @pytest.fixture
@@ -90,3 +107,27 @@ def test_of_two_that_redrive_at_once_one_finds_it_running(answers: Answers) -> N
 def test_one_that_was_never_started_is_not_redriven(answers: Answers) -> None:
     answers.stubber.add_client_error("describe_execution", "ExecutionDoesNotExist")
     assert not answers.workflows.redrive("batch_1", ended_before=LATER)
+
+
+def test_where_nothing_can_be_redriven_that_is_told(answers: Answers) -> None:
+    answers.failed()
+    answers.stubber.add_client_error("redrive_execution", "InvalidAction")
+    with pytest.raises(Unavailable, match="can't be redriven here"):
+        answers.workflows.redrive("batch_1", ended_before=LATER)
+
+
+def test_failed_and_timed_out_executions_are_listed_page_by_page(answers: Answers) -> None:
+    hours = [STOPPED + timedelta(hours=n) for n in range(-2, 3)]
+    answers.listed("FAILED", *hours[:2], more="next")
+    answers.listed("FAILED", hours[2])
+    answers.listed("TIMED_OUT", *hours[3:])
+    found = answers.workflows.failed(
+        ended_after=hours[0].timestamp(), ended_before=hours[4].timestamp()
+    )
+    assert list(found) == ["batch_11", "batch_12", "batch_13"]
+
+
+def test_a_list_that_is_throttled_is_unavailable(answers: Answers) -> None:
+    answers.stubber.add_client_error("list_executions", "ThrottlingException")
+    with pytest.raises(Unavailable):
+        list(answers.workflows.failed(ended_after=0, ended_before=LATER))

@@ -41,6 +41,18 @@ def test_an_execution_that_runs_or_is_not_known_is_not_redriven(world: World) ->
     assert not world.ports.workflows.redrive(rows.fresh(BATCH), ended_before=2**40)
 
 
+def test_executions_that_failed_in_between_are_listed_and_no_others(world: World) -> None:
+    failed, running = rows.fresh(BATCH), rows.fresh(BATCH)
+    world.wait_for_token(running)
+    world.fail(failed, world.wait_for_token(failed))
+    workflows = world.ports.workflows
+    found = list(workflows.failed(ended_after=0, ended_before=2**40))
+    assert failed in found
+    assert running not in found
+    assert failed not in workflows.failed(ended_after=0, ended_before=1)
+    assert failed not in workflows.failed(ended_after=2**40, ended_before=2**41)
+
+
 def test_a_token_nobody_waits_on_counts_as_answered(world: World) -> None:
     world.ports.workflows.answer(f"no token at all {rows.fresh(BATCH)}", {"outcome": "ended"})
 

@@ -148,6 +148,10 @@ class World(Protocol):
         """What that execution was answered."""
         ...
 
+    def fail(self, execution: str, token: str) -> None:
+        """The state that waits on this token fails, and its execution with it."""
+        ...
+
     def asks(self, pools: set[str], count: int) -> list[str]:
         """The first `count` asks for these pools, in order."""
         ...
@@ -190,6 +194,9 @@ class MemoryWorld:
 
     def answer_to(self, execution: str, token: str) -> Any:
         return self.memory.workflows.answers[token]
+
+    def fail(self, execution: str, token: str) -> None:  # noqa: ARG002 - one execution, one token
+        self.memory.workflows.failures[execution] = self.memory.clock.now()
 
     def asks(self, pools: set[str], count: int) -> list[str]:
         return [pool for pool in self.memory.dispatches.asks if pool in pools][:count]

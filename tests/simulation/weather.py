@@ -105,8 +105,8 @@ class Weather(RequestSimulation):
 
     def _state(self, step: Callable[..., Any], *args: Any, tries: int | None = None) -> Any:
         """Between two states there may be minutes: a function that is throttled is tried again later and later. Where
-        there is a Catch, it gets what was tried `tries` times; otherwise the execution fails, and waits to be redriven:
-        by the sweep, while its batch has not ended. Afterwards it tries on: its states' patience is an hour."""
+        there is a Catch, it gets what was tried `tries` times; otherwise the execution fails, until the sweep redrives
+        it."""
         if self.happens(20 * self.faults.freeze):
             self.sleep(self.random.choice([100, 400, 900]))
         failures = 0
@@ -120,17 +120,13 @@ class Weather(RequestSimulation):
             if tries is not None and failures >= tries:
                 raise error if isinstance(error, OffpeakError) else Unavailable("Lambda.Unknown")
             if tries is None and failures % STATE_TRIES_MAX == 0:
-                self._fail_execution(*args[:2])
+                self._fail_execution(args[1])
             self.sleep(5)
 
-    def _fail_execution(self, account_id: str, name: str) -> None:
-        def has_ended() -> bool:
-            return self.memory.batches.get(account_id, name).is_terminal
-
-        failed = self.memory.workflows.failed
-        if not has_ended():
-            failed.setdefault(name, self.memory.clock.now())
-            self.wait(lambda: name not in failed or has_ended())
+    def _fail_execution(self, name: str) -> None:
+        failures = self.memory.workflows.failures
+        failures.setdefault(name, self.memory.clock.now())
+        self.wait(lambda: name not in failures)
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

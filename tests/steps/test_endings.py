@@ -16,7 +16,13 @@ from offpeak.steps.announce_batch import announce_batch
 from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.close_batch import close_batch
 from offpeak.steps.close_runs import GRACE_SECONDS
-from offpeak.steps.sweep import REDRIVE_SECONDS, Swept, sweep
+from offpeak.steps.sweep import (
+    REDRIVE_SECONDS,
+    REDRIVE_SECONDS_MAX,
+    REDRIVES_MAX,
+    Swept,
+    sweep,
+)
 from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward
 
 
@@ -151,13 +157,11 @@ def test_the_last_failure_of_the_last_shard_ends_the_batch_from_the_sweep() -> N
     assert TOKEN in ward.workflows.answers
 
 
-def test_a_failed_execution_whose_batch_waits_for_it_is_redriven_after_a_quarter_of_an_hour() -> (
-    None
-):
+def test_a_failed_execution_is_redriven_after_a_quarter_of_an_hour() -> None:
     ward = Ward(lines=4)
     ward.release()
     ward.run_all()
-    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.workflows.failures[BATCH] = ward.clock.now()
     ward.clock.advance(REDRIVE_SECONDS)
     assert swept(ward).redriven == 0
     ward.clock.advance(1)
@@ -166,7 +170,7 @@ def test_a_failed_execution_whose_batch_waits_for_it_is_redriven_after_a_quarter
 
 
 def test_an_execution_that_failed_before_the_runs_were_released_is_redriven(ward: Ward) -> None:
-    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.workflows.failures[BATCH] = ward.clock.now()
     ward.clock.advance(REDRIVE_SECONDS + 1)
     assert swept(ward).redriven == 1
 
@@ -176,7 +180,7 @@ def test_an_execution_that_failed_while_finalizing_is_redriven() -> None:
     ward.release()
     ward.run_all()
     ward.call(close_batch, ACCOUNT, BATCH)
-    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.workflows.failures[BATCH] = ward.clock.now()
     ward.clock.advance(REDRIVE_SECONDS + 1)
     assert swept(ward).redriven == 1
 
@@ -184,7 +188,7 @@ def test_an_execution_that_failed_while_finalizing_is_redriven() -> None:
 def test_an_execution_that_failed_before_the_plan_is_redriven(ward: Ward) -> None:
     unplanned = replace(ward.batch, status=BatchStatus.VALIDATING, in_progress_at=None)
     ward.changes.commit(Save(unplanned))
-    ward.workflows.failed[BATCH] = ward.clock.now()
+    ward.workflows.failures[BATCH] = ward.clock.now()
     ward.clock.advance(REDRIVE_SECONDS + 1)
     found = swept(ward)
     assert (found.started, found.redriven) == (1, 1)
@@ -197,7 +201,46 @@ def test_an_execution_that_cannot_be_redriven_is_told_and_the_sweep_goes_on(
         raise Unavailable("It failed more than 14 days ago.")
 
     monkeypatch.setattr(ward.workflows, "redrive", refuse)
+    ward.workflows.failures.update({BATCH: ward.clock.now(), "batch_other": ward.clock.now()})
     ward.clock.advance(REDRIVE_SECONDS + 1)
+    found = swept(ward)
+    assert (found.batches, found.errors) == (1, 2)
+
+
+def test_an_execution_that_failed_when_its_batch_had_ended_is_redriven_so_that_it_is_announced() -> (
+    None
+):
+    ward = Ward(lines=4)
+    ward.release()
+    ward.run_all()
+    assert ward.end().status is BatchStatus.COMPLETED
+    assert not list(ward.batches.open())
+    ward.workflows.failures[BATCH] = ward.clock.now()
+    ward.clock.advance(REDRIVE_SECONDS + 1)
+    assert swept(ward).redriven == 1
+
+
+def test_an_execution_that_failed_more_than_fourteen_days_ago_is_left_alone(ward: Ward) -> None:
+    ward.workflows.failures[BATCH] = ward.clock.now()
+    ward.clock.advance(REDRIVE_SECONDS_MAX)
+    found = swept(ward)
+    assert (found.redriven, found.errors) == (0, 0)
+
+
+def test_one_sweep_redrives_so_many_and_the_next_ones_the_rest(ward: Ward) -> None:
+    names = [f"batch_{n}" for n in range(REDRIVES_MAX + 1)]
+    ward.workflows.failures.update(dict.fromkeys(names, ward.clock.now()))
+    ward.clock.advance(REDRIVE_SECONDS + 1)
+    assert [swept(ward).redriven for _ in range(3)] == [REDRIVES_MAX, 1, 0]
+
+
+def test_where_nobody_says_which_executions_failed_the_sweep_does_all_else(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*, ended_after: float, ended_before: float) -> Iterator[str]:
+        raise Unavailable("Rate exceeded")
+
+    monkeypatch.setattr(ward.workflows, "failed", refuse)
     found = swept(ward)
     assert (found.batches, found.errors) == (1, 1)
 

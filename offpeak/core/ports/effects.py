@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from offpeak.core.batch import Batch
@@ -17,11 +17,16 @@ class Workflows(Protocol):
         """Starts `process_batch` once per name: a second start of the same name does nothing."""
         ...
 
+    def failed(self, *, ended_after: float, ended_before: float) -> Iterator[str]:
+        """The names of executions that failed for good in between, or ran out of time, and were not set going again:
+        thousands at most, in no order. May lag behind by a moment."""
+        ...
+
     def redrive(self, name: str, *, ended_before: float) -> bool:
         """Whether an execution that failed for good before this time was set going again, at the state that failed.
 
         One that runs, has succeeded or was stopped by hand is left as it is, and so is a name that isn't known. Raises
-        Unavailable for one that can't be set going any more (after 14 days).
+        Unavailable for one that can't be set going any more (14 days after its end).
         """
         ...
 
