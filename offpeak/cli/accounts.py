@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,12 +11,14 @@ import typer
 from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows
+from offpeak.cli.words import check_region, checked
 from offpeak.core.account import PRESETS, RETENTION_DAYS_MAX, WEIGHT_MAX, Account, Limits
 from offpeak.core.schedule import Schedule
+from offpeak.core.window import parse_window
 from offpeak.steps.erase_account import erase_account
 from offpeak.steps.set_default_model import set_default_model
 from offpeak.steps.set_limits import set_limits
-from offpeak.steps.set_regions import set_regions
+from offpeak.steps.set_regions import check_regions, set_regions
 from offpeak.steps.set_retention import set_retention
 from offpeak.steps.set_schedule import set_schedule
 from offpeak.steps.set_weight import set_weight
@@ -136,6 +139,9 @@ def schedule(
     """Show, set or clear when batches run, and in which window, that say nothing of it."""
     if schedule is not None and schedule not in (*Schedule, UNLIMITED):
         raise UsageError(f"{schedule!r} is none of {', '.join(Schedule)}, {UNLIMITED}.")
+    if window not in (None, UNLIMITED):
+        with checked():
+            parse_window(window)
     with deployment(stage, "accounts") as aws:
         owner = named_account(aws, account)
         if schedule is not None or window is not None:
@@ -161,10 +167,10 @@ def residency(
     stage: Stage = "dev",
 ) -> None:
     """Show or set in which regions an account's request lines may be worked. They are kept at home alone."""
+    allowed = _regions(regions or [])
     with deployment(stage, "accounts") as aws:
         owner = named_account(aws, account)
         if regions:
-            allowed = None if regions == ["anywhere"] else [] if regions == ["home"] else regions
             owner = set_regions(owner.id, allowed, accounts=aws.accounts, changes=aws.changes)
             say(f"Changed the regions of {owner.name} ({owner.id}). It holds within 60 s.")
     print("anywhere" if owner.regions is None else " ".join(("home", *owner.regions)))
@@ -217,6 +223,18 @@ def model(
             )  # fmt: skip
             say(f"Changed the default model of {owner.name} ({owner.id}). It holds within 60 s.")
     _show(owner)
+
+
+def _regions(words: list[str]) -> Sequence[str] | None:
+    """None is everywhere. Raises UsageError for what is no region."""
+    if words == ["anywhere"]:
+        return None
+    regions = [] if words == ["home"] else words
+    for each in regions:
+        check_region(each)
+    with checked():
+        check_regions(regions)
+    return regions
 
 
 def _tokens(text: str) -> int | None:

@@ -27,9 +27,9 @@ from offpeak.cli.show import (
 )
 from offpeak.cli.upload import check_input, upload_file
 from offpeak.cli.watch import TERMINAL, upload_view, watch_batch
+from offpeak.cli.words import checked
 from offpeak.core.batch import OnInvalid
 from offpeak.core.catalogue import ENDPOINTS
-from offpeak.core.errors import InvalidRequest
 from offpeak.core.schedule import Schedule
 from offpeak.core.window import parse_window
 
@@ -181,10 +181,8 @@ def check_batch_body(endpoint: str, window: str) -> None:
     """Raises UsageError."""
     if endpoint not in ENDPOINTS:
         raise UsageError(f"--endpoint {endpoint!r} is none of {', '.join(ENDPOINTS)}.")
-    try:
+    with checked():
         parse_window(window)
-    except InvalidRequest as error:
-        raise UsageError(error.message) from None
 
 
 def _pairs(metadata: list[str] | None) -> dict[str, str] | None:

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from offpeak.cli.deployment import Stage, deployment, named_account
-from offpeak.cli.errors import UsageError
 from offpeak.cli.show import say, show_rows, time_text
+from offpeak.cli.words import checked
 from offpeak.core.account import Account, Billing
-from offpeak.core.errors import InvalidRequest
 from offpeak.core.ledger import EVER, Balance, dollars, parse_dollars
-from offpeak.steps.add_credits import add_credits
+from offpeak.steps.add_credits import add_credits, check_credits
 from offpeak.steps.set_billing import set_billing
 
 app = typer.Typer(
@@ -51,10 +50,9 @@ def add(
     stage: Stage = "dev",
 ) -> None:
     """Add credits to an account."""
-    try:
+    with checked():
         microdollars = parse_dollars(amount)
-    except InvalidRequest as error:
-        raise UsageError(error.message) from None
+        check_credits(microdollars, note, reference)
     with deployment(stage, "accounts", "ledger") as aws:
         owner = named_account(aws, account)
         balance = add_credits(

@@ -16,7 +16,9 @@ from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.errors import CliError, UsageError
 from offpeak.cli.keys import DEFAULT_ACCOUNT, AccountName
 from offpeak.cli.show import say
-from offpeak.core.drop import DropSource, account_of
+from offpeak.cli.words import checked
+from offpeak.core.drop import INPUT_SUFFIXES, DropSource, account_of, is_reserved
+from offpeak.wire.drop_options import parse_typed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,7 +39,11 @@ def drop(
     """Put a file into the S3 drop folder. Prints where its status appears, or with --watch its results."""
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file.")
+    if not file.name.endswith(INPUT_SUFFIXES) or is_reserved(file.name):
+        raise UsageError(f"{file.name}: the drop folder takes name.jsonl and name.jsonl.gz.")
     metadata = dict(_pair(text) for text in option or ())
+    with checked():
+        parse_typed(metadata)
     with deployment(stage, "accounts") as aws:
         owner = named_account(aws, account or DEFAULT_ACCOUNT)
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))

@@ -9,10 +9,11 @@ import typer
 from offpeak.cli.deployment import Stage, deployment, named_account
 from offpeak.cli.durations import parse_duration
 from offpeak.cli.show import say, show_rows, time_text
+from offpeak.cli.words import check_key_id, checked
 from offpeak.core.account import ApiKey, Scope
-from offpeak.steps.create_key import CreatedKey, create_key
+from offpeak.steps.create_key import CreatedKey, check_key, create_key
 from offpeak.steps.revoke_key import revoke_key
-from offpeak.steps.rotate_key import rotate_key
+from offpeak.steps.rotate_key import check_overlap, rotate_key
 
 DEFAULT_ACCOUNT = "default"
 app = typer.Typer(no_args_is_help=True, help="API keys, for operators with AWS credentials.")
@@ -45,6 +46,8 @@ def create(
 ) -> None:
     """Make a key and print it. It is shown this once; only its hash is kept."""
     expires_after = None if expires is None else parse_duration(expires, "--expires")
+    with checked():
+        check_key(account or DEFAULT_ACCOUNT, name, expires_after)
     with deployment(stage, "accounts") as aws:
         made = create_key(
             account or DEFAULT_ACCOUNT,
@@ -88,6 +91,9 @@ def rotate(
 ) -> None:
     """Make a key with the same name, scope and lifetime, and end the old one a little later."""
     seconds = 0 if overlap == "0" else parse_duration(overlap, "--overlap")
+    check_key_id(key_id)
+    with checked():
+        check_overlap(seconds)
     with deployment(stage, "accounts") as aws:
         made = rotate_key(
             key_id,
@@ -107,6 +113,7 @@ def revoke(
     stage: Stage = "dev",
 ) -> None:
     """Revoke a key. It opens nothing any more 60 s later."""
+    check_key_id(key_id)
     with deployment(stage, "accounts") as aws:
         revoke_key(key_id, clock=aws.clock, accounts=aws.accounts, changes=aws.changes)
     say(f"Revoked {key_id}. It stops working within 60 s.")

@@ -14,13 +14,13 @@ from offpeak.aws.connect import Aws
 from offpeak.cli.deployment import Stage, deployment
 from offpeak.cli.errors import UsageError
 from offpeak.cli.show import AsJson, say, show_json, show_rows, time_text
-from offpeak.core.catalogue import Catalogue, parse_catalogue
+from offpeak.cli.words import checked, read_models
 from offpeak.core.errors import NotFound
 from offpeak.core.model import Model
 from offpeak.core.plan import Override, OverrideKind
 from offpeak.core.pool import ModelPools, pools_of
 from offpeak.planner.pool_outlook import cold_start_basis, cold_start_seconds
-from offpeak.steps.override_pool import OVERRIDE_SECONDS_MAX, override_pool
+from offpeak.steps.override_pool import OVERRIDE_SECONDS_MAX, check_override, override_pool
 
 MODELS_FILE = Path("models.toml")
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
@@ -41,7 +41,7 @@ def plan(
     """Show what each pool has, is to have next, and why."""
     if context.invoked_subcommand is not None:
         return
-    catalogue = _catalogue(models)
+    catalogue = read_models(models)
     now = time.time()
     with deployment(stage, "pools") as aws:
         rows = [row for model in catalogue.models for row in _rows(model, aws, now)]
@@ -102,8 +102,10 @@ def _override(
 ) -> None:
     now = int(time.time())
     until = now + _seconds(for_)
-    catalogue = _catalogue(models)
+    catalogue = read_models(models)
     word = None if kind is None else Override(kind=kind, until=until, instances=instances)
+    with checked():
+        check_override(pool, word, now, catalogue)
     with deployment(stage, "pools") as aws:
         override_pool(
             pool, word, now=now, catalogue=catalogue, pools=aws.pools, changes=aws.changes
@@ -123,12 +125,6 @@ def _seconds(text: str) -> int:
             f"--for {text!r}: give minutes, hours or days, as 30m, 4h or 2d; at most 7d."
         )
     return seconds
-
-
-def _catalogue(models: Path) -> Catalogue:
-    if not models.is_file():
-        raise UsageError(f"{models} is not here: run this in Offpeak's checkout, or give --models.")
-    return parse_catalogue(models.read_text())
 
 
 def _rows(model: Model, aws: Aws, now: float) -> Iterator[Mapping[str, Any]]:

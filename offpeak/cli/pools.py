@@ -18,8 +18,9 @@ from offpeak.cli.errors import CliError, UsageError
 from offpeak.cli.settings import ApiKey, BaseUrl, read_settings
 from offpeak.cli.show import AsJson, plain, say, show_json
 from offpeak.cli.smoke import Smoke, SmokeFailed, run_smoke
+from offpeak.cli.words import check_region, read_models
 from offpeak.core.base_image import PIN_FILE, BaseImage, format_base_image
-from offpeak.core.catalogue import Model, parse_catalogue
+from offpeak.core.catalogue import Model
 from offpeak.core.ports.metrics import NAMESPACE
 
 MODELS_FILE = Path("models.toml")
@@ -39,6 +40,7 @@ def pin(
     file: Annotated[Path, typer.Option(help="Where synthesis reads it.")] = Path(PIN_FILE),
 ) -> None:
     """Choose the image that the worker is built on, and write its tag and digest."""
+    check_region(region)
     if not file.parent.is_dir():
         raise UsageError(f"{file.parent} is not here: run this in Offpeak's checkout.")
     image = resolve_image(version, region)
@@ -102,7 +104,7 @@ def _known(name: str) -> Model | None:
     """The model in this checkout's models.toml; None outside one, or where it isn't listed."""
     if not MODELS_FILE.is_file():
         return None
-    models = parse_catalogue(MODELS_FILE.read_text()).models
+    models = read_models(MODELS_FILE).models
     return next((model for model in models if name in (model.id, *model.aliases)), None)
 
 

@@ -10,8 +10,9 @@ import typer
 
 from offpeak.cli.deployment import Stage, deployment
 from offpeak.cli.show import AsJson, say, show_json, show_rows, time_text
+from offpeak.cli.words import checked
 from offpeak.core.dead_letter import LetterSummary
-from offpeak.steps.redrive_letters import Given, redrive_letters, show_letters
+from offpeak.steps.redrive_letters import Given, check_queue, redrive_letters, show_letters
 
 
 def redrive(
@@ -29,6 +30,9 @@ def redrive(
     Mend the cause first (docs/runbook.md, dead-letters): what fails again comes back. A record may be handled twice
     without harm. Nothing of a record is shown but ids.
     """
+    if queue is not None:
+        with checked():
+            check_queue(queue)
     with deployment(stage) as aws:
         found = show_letters(queue, dead_letters=aws.dead_letters)
         waiting = [given for given in found if given.queue.letters]

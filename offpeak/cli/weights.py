@@ -24,7 +24,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from offpeak.cli.errors import CliError, UsageError
 from offpeak.cli.hub import TIMEOUT, HubFile, HubModel, HubStream, list_model
 from offpeak.cli.show import say, size_text
-from offpeak.core.catalogue import Model, parse_catalogue
+from offpeak.cli.words import read_models
+from offpeak.core.catalogue import Model
 from offpeak.core.layout import TOKENIZER_FILE, tokenizer_key
 from offpeak.core.ports import TOKENIZER_BYTES_MAX
 
@@ -178,7 +179,7 @@ def _known(name: str) -> Model | None:
     """The model of this id or alias in models.toml; another name is the hub's own."""
     if not MODELS_FILE.is_file():
         return None
-    models = parse_catalogue(MODELS_FILE.read_text()).models
+    models = read_models(MODELS_FILE).models
     return next((model for model in models if name in (model.id, *model.aliases)), None)
 
 

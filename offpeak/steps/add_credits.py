@@ -19,10 +19,7 @@ def add_credits(
 ) -> Balance:  # fmt: skip
     """The balance after it. Credits of one `reference` (a payment's number) are added once, however often they are
     asked for. Raises InvalidRequest for an amount of nothing, and for the same reference with another amount."""
-    if not microdollars:
-        raise InvalidRequest("An amount of $0.00 changes nothing.", param="amount")
-    if max(len(note), len(reference or "")) > NOTE_CHARACTERS_MAX:
-        raise InvalidRequest(f"A note has at most {NOTE_CHARACTERS_MAX} characters.", param="note")
+    check_credits(microdollars, note, reference)
     now = clock.now()
     # An id never holds what somebody typed.
     suffix = sha256(reference.encode()).hexdigest()[:32] if reference else new_id("", now)
@@ -37,3 +34,11 @@ def add_credits(
             f"The reference {reference!r} was used with another amount already.", param="reference"
         )
     return balance
+
+
+def check_credits(microdollars: int, note: str, reference: str | None) -> None:
+    """Raises InvalidRequest for an amount of nothing, and for words that are too long."""
+    if not microdollars:
+        raise InvalidRequest("An amount of $0.00 changes nothing.", param="amount")
+    if max(len(note), len(reference or "")) > NOTE_CHARACTERS_MAX:
+        raise InvalidRequest(f"A note has at most {NOTE_CHARACTERS_MAX} characters.", param="note")

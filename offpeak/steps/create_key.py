@@ -37,10 +37,7 @@ def create_key(
 
     Raises NotFound for an unknown account, InvalidRequest for a name that several accounts bear or that is too long.
     """
-    _check_name(account, "account")
-    _check_name(name, "name")
-    if expires_after is not None and not 0 < expires_after <= LIFETIME_SECONDS_MAX:
-        raise InvalidRequest("A key is good for a second to ten years.", param="expires")
+    check_key(account, name, expires_after)
     now = clock.now()
     owner = find_account(account, accounts)
     if owner is None and not make_account:
@@ -57,6 +54,14 @@ def create_key(
     else:
         changes.commit(Add(made))
     return CreatedKey(account=owner or new_owner, key=made, secret=secret)
+
+
+def check_key(account: str, name: str, expires_after: int | None) -> None:
+    """Raises InvalidRequest for a name that is too long, and for a life that is."""
+    _check_name(account, "account")
+    _check_name(name, "name")
+    if expires_after is not None and not 0 < expires_after <= LIFETIME_SECONDS_MAX:
+        raise InvalidRequest("A key is good for a second to ten years.", param="expires")
 
 
 def make_key(

@@ -22,7 +22,7 @@ def override_pool(
     Raises NotFound for a pool that no model of the catalogue has, InvalidRequest for a word that ends too late or for
     instances that the pool may not have.
     """
-    _check(pool, override, now, catalogue)
+    check_override(pool, override, now, catalogue)
     model_pool, _ = split_pool(pool)
     for _ in range(CONFLICTS_MAX):
         change: Add | Save
@@ -38,7 +38,8 @@ def override_pool(
     raise Unavailable(f"The row of pool {pool} changed {CONFLICTS_MAX} times meanwhile.")
 
 
-def _check(pool: str, override: Override | None, now: float, catalogue: Catalogue) -> None:
+def check_override(pool: str, override: Override | None, now: float, catalogue: Catalogue) -> None:
+    """Raises NotFound for a pool that no model has, InvalidRequest for a word that can't be kept."""
     known: dict[str, Model] = {}
     for model in catalogue.models:
         known |= pools_of(model)

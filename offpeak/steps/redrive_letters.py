@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offpeak.core.dead_letter import FIFO, DeadQueue, LetterSummary
+from offpeak.core.dead_letter import FIFO, READERS, DeadQueue, LetterSummary
 from offpeak.core.errors import NotFound
 from offpeak.core.ports import DeadLetters
 from offpeak.wire.dead_letters import names_in
@@ -40,6 +40,13 @@ def show_letters(
     ]
 
 
+def check_queue(name: str) -> None:
+    """Raises NotFound for a name that no queue of any deployment has."""
+    known = [DeadQueue(meant_for=queue, letters=0) for queue in READERS]
+    if not any(name in _names_of(queue) for queue in known):
+        raise _unknown(name, known)
+
+
 def redrive_letters(queue: DeadQueue, *, dead_letters: DeadLetters) -> int | None:
     """How many records were given back; None when that goes on by itself. An empty queue has none."""
     return dead_letters.move(queue) if queue.letters else 0
@@ -51,11 +58,13 @@ def _chosen(name: str | None, dead_letters: DeadLetters) -> Sequence[DeadQueue]:
         return found
     wanted = [queue for queue in found if name in _names_of(queue)]
     if not wanted:
-        raise NotFound(
-            f"There is no queue {name!r}. There are: {', '.join(queue.meant_for for queue in found)}.",
-            code="unknown_queue",
-        )
+        raise _unknown(name, found)
     return wanted
+
+
+def _unknown(name: str, queues: Sequence[DeadQueue]) -> NotFound:
+    there_are = ", ".join(queue.meant_for for queue in queues)
+    return NotFound(f"There is no queue {name!r}. There are: {there_are}.", code="unknown_queue")
 
 
 def _names_of(queue: DeadQueue) -> set[str]:

@@ -20,8 +20,7 @@ def rotate_key(
 
     Raises NotFound for an unknown key, StateConflict for one that is good no more, or that is being changed.
     """
-    if not 0 <= overlap_seconds <= OVERLAP_SECONDS_MAX:
-        raise InvalidRequest("A rotated key is good for 90 more days at most.", param="overlap")
+    check_overlap(overlap_seconds)
     now = clock.now()
     old = find_key(key_id, accounts)
     if not old.is_good(now):
@@ -37,3 +36,9 @@ def rotate_key(
     )  # fmt: skip
     changes.commit(Add(new), Save(old.rotated(overlap_seconds, int(now))))
     return CreatedKey(account=account, key=new, secret=secret)
+
+
+def check_overlap(seconds: int) -> None:
+    """Raises InvalidRequest for one that is too long."""
+    if not 0 <= seconds <= OVERLAP_SECONDS_MAX:
+        raise InvalidRequest("A rotated key is good for 90 more days at most.", param="overlap")

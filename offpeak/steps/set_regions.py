@@ -18,13 +18,18 @@ def set_regions(
 ) -> Account:
     """The account as it is then. `regions` beside the home region; None is every one that a model has a pool in. Shards
     that were dispatched elsewhere before end there. Raises NotFound, and InvalidRequest for what is no region."""
-    wrong = [each for each in regions or () if not re.fullmatch(REGION_NAME, each)]
-    if wrong or len(regions or ()) > REGIONS_MAX:
-        raise InvalidRequest(
-            f"{wrong[0] if wrong else len(regions or ())!r} is no region, as eu-north-1 is."
-        )
+    check_regions(regions or ())
     allowed = None if regions is None else tuple(sorted(set(regions)))
     return change_account(
         account_id, lambda account: replace(account, regions=allowed),
         accounts=accounts, changes=changes,
     )  # fmt: skip
+
+
+def check_regions(regions: Sequence[str]) -> None:
+    """Raises InvalidRequest for what is no region, and for too many of them."""
+    wrong = [each for each in regions if not re.fullmatch(REGION_NAME, each)]
+    if wrong:
+        raise InvalidRequest(f"{wrong[0]!r} is no region, as eu-north-1 is.")
+    if len(regions) > REGIONS_MAX:
+        raise InvalidRequest(f"An account has at most {REGIONS_MAX} regions, not {len(regions)}.")

@@ -27,6 +27,16 @@ def parse_options(metadata: Mapping[str, str], sidecar: bytes | None) -> DropOpt
     return of_object.model_copy(update=given)
 
 
+def parse_typed(pairs: Mapping[str, str]) -> DropOptionsBody:
+    """As `parse_options` of metadata that somebody typed: here a name that is none of ours is a typo."""
+    for name in pairs:
+        field = name.lower().replace("-", "_")
+        if field not in FIELDS and not field.startswith(METADATA_PREFIX):
+            known = ", ".join(sorted(each.replace("_", "-") for each in FIELDS))
+            raise InvalidRequest(f"There is no option {name!r}; there are {known} and metadata-….")
+    return parse_options(pairs, None)
+
+
 def _parse(body: bytes, where: str) -> DropOptionsBody:
     try:
         return parse_json(DropOptionsBody, body)

@@ -50,11 +50,3 @@ def test_a_dead_letter_is_shown_by_its_names_and_moved_only_with_yes(
     _, said = redrive("--yes")
     assert "1 moved" in said
     assert redrive("--yes") == ([], "Nothing was given up.\n")
-
-
-def test_a_queue_that_is_not_there_is_a_sentence(cloud: LocalCloud, tmp_path: Path) -> None:
-    ran = offpeak(
-        "redrive", "shards", "--stage", "local", environment=cloud.environment, cwd=tmp_path
-    )
-    assert ran.returncode == 1
-    assert "There is no queue 'shards'" in ran.stderr
