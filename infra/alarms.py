@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -20,7 +21,7 @@ from infra.stage import Stage
 from offpeak.core.pool import PLAN_SECONDS_MAX
 from offpeak.core.ports.metrics import AT_RISK_BATCHES, PLAN_AGE_SECONDS
 
-NAMESPACE = "Offpeak"
+NAMESPACE, ELB = "Offpeak", "AWS/ApplicationELB"
 # Functions that a clock calls: what others do waits for them, and what got lost is found by them.
 EVERY_MINUTE = (
     "sweep", "measure_pools", "plan_capacity", "sweep_requests", "requeue_deliveries", "show_drops",
@@ -90,6 +91,10 @@ KINDS: Mapping[str, Kind] = {
         means="No task of the door has run for five minutes: files can't be sent to domain_name.",
         first="Read the service's events: which task could not start, and why.",
     ),
+    "door-errors": Kind(
+        means="The door answers with 5xx, or its load balancer does for want of a task that answers.",
+        first="Read the door's log for the last exception; where api-errors rings too, that comes first.",
+    ),
     "gpu-hours": Kind(
         means="This pool has used more instance hours in a day than gpu_hours_per_day_max.",
         first="Compare its instances with its waiting shards; lower instances_max if there is no work.",
@@ -98,7 +103,8 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Alarms(Construct):
-    """`all`: of the whole stage, and of every pool. They tell `topic` when they go off and when they are over."""
+    """`all`: of the whole stage, of every pool, and of the door. They tell `topic` when they go off and when they are
+    over."""
 
     def __init__(
         self,
@@ -110,10 +116,10 @@ class Alarms(Construct):
         topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, id)
-        self.all: list[cloudwatch.Alarm] = []
+        self.all: list[cloudwatch.IAlarm] = []
         self._resources = resources
         self._stage: Stage = resources.stage
-        self._action = actions.SnsAction(topic)
+        self._topic = topic
         self._watch_batches()
         self._watch_api()
         self._watch_functions()
@@ -152,11 +158,17 @@ class Alarms(Construct):
         self._add("plan-stale", age, at_least=PLAN_SECONDS_MAX, periods=3, silence_is_trouble=True)
 
     def _watch_door(self) -> None:
-        """Every task tells of its CPU once a minute. The load balancer's metrics go by a name that AWS gives it."""
+        """Every task tells of its CPU once a minute. The load balancer's metrics go by a name that AWS gives it, so the
+        alarm on them is in the door's stack."""
         name = self._stage.named("door")
         dimensions = {"ClusterName": name, "ServiceName": name}
         tasks = _metric("AWS/ECS", "CPUUtilization", dimensions, "SampleCount")
         self._add("door-down", tasks, below=1, silence_is_trouble=True)
+        errors = Stack.of(self).format_arn(
+            service="cloudwatch", resource="alarm", resource_name=self._stage.named("door-errors"),
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )  # fmt: skip
+        self.all.append(cloudwatch.Alarm.from_alarm_arn(self, "door-errors", errors))
 
     def _watch_batches(self) -> None:
         machine = {"StateMachineArn": self._resources.state_machine_arn}
@@ -217,26 +229,58 @@ class Alarms(Construct):
         periods: int = 1,
         silence_is_trouble: bool = False,
     ) -> None:
-        name = f"{kind}-{subject.replace('.', '-')}" if subject else kind
-        operators, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
-        alarm = cloudwatch.Alarm(
-            self,
-            name,
-            alarm_name=self._stage.named(name),
-            alarm_description=(
-                f"{KINDS[kind].means} First: {KINDS[kind].first} {self._stage.runbook_url}#{kind}"
-            ),
-            metric=metric,
-            threshold=below if at_least is None else at_least,  # type: ignore[arg-type]
-            comparison_operator=operators.LESS_THAN_THRESHOLD
-            if at_least is None
-            else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            evaluation_periods=periods,
-            treat_missing_data=missing.BREACHING if silence_is_trouble else missing.NOT_BREACHING,
-        )
-        alarm.add_alarm_action(self._action)
-        alarm.add_ok_action(self._action)
+        alarm = _alarm(
+            self, self._stage, kind, metric, topic=self._topic, subject=subject, at_least=at_least,
+            below=below, periods=periods, silence_is_trouble=silence_is_trouble,
+        )  # fmt: skip
         self.all.append(alarm)
+
+
+def watch_door_errors(
+    scope: Construct, stage: Stage, load_balancer: elb.ApplicationLoadBalancer
+) -> None:
+    """The door's own 5xx, those it passes on, and the load balancer's. The topic goes by its name, in another stack."""
+    arn = stage.alarm_topic_arn or Stack.of(scope).format_arn(
+        service="sns", resource=stage.named("alarms")
+    )
+    dimensions = {"LoadBalancer": load_balancer.load_balancer_full_name}
+    errors = ("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count")
+    metrics = {f"m{i}": _metric(ELB, name, dimensions) for i, name in enumerate(errors)}
+    _alarm(
+        scope, stage, "door-errors",
+        cloudwatch.MathExpression(
+            expression="SUM(METRICS())", using_metrics=metrics, period=_FIVE, label="5xx"
+        ),
+        topic=sns.Topic.from_topic_arn(scope, "Alarms", arn), at_least=SERVER_ERRORS_MAX,
+    )  # fmt: skip
+
+
+def _alarm(
+    scope: Construct, stage: Stage, kind: str, metric: cloudwatch.IMetric, *, topic: sns.ITopic,
+    subject: str = "", at_least: float | None = None, below: float | None = None, periods: int = 1,
+    silence_is_trouble: bool = False,
+) -> cloudwatch.Alarm:  # fmt: skip
+    name = f"{kind}-{subject.replace('.', '-')}" if subject else kind
+    operators, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
+    alarm = cloudwatch.Alarm(
+        scope,
+        name,
+        alarm_name=stage.named(name),
+        alarm_description=(
+            f"{KINDS[kind].means} First: {KINDS[kind].first} {stage.runbook_url}#{kind}"
+        ),
+        metric=metric,
+        threshold=below if at_least is None else at_least,  # type: ignore[arg-type]
+        comparison_operator=operators.LESS_THAN_THRESHOLD
+        if at_least is None
+        else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        evaluation_periods=periods,
+        treat_missing_data=missing.BREACHING if silence_is_trouble else missing.NOT_BREACHING,
+    )
+    action = actions.SnsAction(topic)
+    alarm.add_alarm_action(action)
+    alarm.add_ok_action(action)
+    return alarm
 
 
 def instance_hours(endpoint: str, period: Duration) -> cloudwatch.MathExpression:

@@ -31,7 +31,7 @@ class Dashboard(Construct):
         id: str,
         *,
         resources: Resources,
-        alarms: Sequence[cloudwatch.Alarm],
+        alarms: Sequence[cloudwatch.IAlarm],
     ) -> None:
         super().__init__(scope, id)
         stage = resources.stage
@@ -140,7 +140,7 @@ def _calls(prefix: str) -> list[cloudwatch.IWidget]:
     ]  # fmt: skip
 
 
-def _statuses(alarms: Sequence[cloudwatch.Alarm]) -> list[cloudwatch.IWidget]:
+def _statuses(alarms: Sequence[cloudwatch.IAlarm]) -> list[cloudwatch.IWidget]:
     parts = [alarms[i : i + WIDGET_ALARMS_MAX] for i in range(0, len(alarms), WIDGET_ALARMS_MAX)]
     return [
         cloudwatch.AlarmStatusWidget(

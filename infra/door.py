@@ -20,6 +20,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.alarms import watch_door_errors
 from infra.rights import Resources, environment, grant
 from infra.roles import DOOR_ACCESS
 from infra.stage import Stage
@@ -74,6 +75,8 @@ class Door(Construct):
         )
         self._listen(stage)
         self._scale(stage)
+        if not stage.emulated:
+            watch_door_errors(self, stage, self.load_balancer)
 
     def _network(self) -> ec2.Vpc:
         vpc = ec2.Vpc(

@@ -18,7 +18,7 @@ FARGATE_VCPU_HOUR = 0.04048  # x86
 FARGATE_GB_HOUR = 0.004445
 LOAD_BALANCER_HOUR = 0.0225
 ADDRESS_HOUR = 0.005  # a public IPv4 address
-SCALING_ALARM = 0.10
+ALARM_METRIC = 0.10  # a month; an alarm costs as many as it looks at
 # What the template doesn't say.
 IMAGE_GB = 0.1
 ALARMS_A_POLICY = 2  # Application Auto Scaling makes them for a target that it tracks
@@ -33,6 +33,8 @@ def rows(stage: Synthesised) -> list[Row]:
     addresses = subnets + tasks
     policies = stage.templates["door"].find_resources("AWS::ApplicationAutoScaling::ScalingPolicy")
     alarms = ALARMS_A_POLICY * len(policies)
+    own = stage.templates["door"].find_resources("AWS::CloudWatch::Alarm").values()
+    metrics = sum("MetricStat" in each for alarm in own for each in alarm["Properties"]["Metrics"])
     running = tasks * (cores * FARGATE_VCPU_HOUR + gb * FARGATE_GB_HOUR) * HOURS
     return [
         Row("Fargate", f"{tasks} task of {cores:g} vCPU and {gb:g} GB", running),
@@ -42,7 +44,11 @@ def rows(stage: Synthesised) -> list[Row]:
             f"{subnets} of the load balancer, {tasks} of the task",
             addresses * ADDRESS_HOUR * HOURS,
         ),
-        Row("CloudWatch alarms", f"{alarms} of scaling", alarms * SCALING_ALARM),
+        Row(
+            "CloudWatch alarms",
+            f"{alarms} of scaling, {metrics} metrics of its own",
+            (alarms + metrics) * ALARM_METRIC,
+        ),
         Row("ECR", f"the image, about {IMAGE_GB} GB", IMAGE_GB * ECR_GB),
     ]
 

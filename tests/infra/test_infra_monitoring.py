@@ -34,8 +34,8 @@ def generous(bundles: Bundles, catalogue: Catalogue) -> Synthesised:
     return synthesise(stage, bundles, catalogue)
 
 
-def _alarms(stage: Synthesised) -> Mapping[str, Mapping[str, Any]]:
-    found = stage.templates["monitoring"].find_resources("AWS::CloudWatch::Alarm").values()
+def _alarms(stage: Synthesised, part: str = "monitoring") -> Mapping[str, Mapping[str, Any]]:
+    found = stage.templates[part].find_resources("AWS::CloudWatch::Alarm").values()
     return {
         a["Properties"]["AlarmName"].removeprefix(stage.stage.named("")): a["Properties"]
         for a in found
@@ -43,7 +43,8 @@ def _alarms(stage: Synthesised) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _kinds(stage: Synthesised) -> set[str]:
-    return {kind for name in _alarms(stage) for kind in KINDS if name.startswith(kind)}
+    names = [*_alarms(stage), *_alarms(stage, "door")]
+    return {kind for name in names for kind in KINDS if name.startswith(kind)}
 
 
 def test_every_kind_of_alarm_has_its_section_in_the_runbook_and_the_other_way_round(
@@ -63,7 +64,7 @@ def test_a_section_says_what_it_means_how_to_look_and_what_to_do(kind: str) -> N
 
 
 def test_every_alarm_says_what_to_do_first_and_where_to_read_on(generous: Synthesised) -> None:
-    for name, alarm in _alarms(generous).items():
+    for name, alarm in (*_alarms(generous).items(), *_alarms(generous, "door").items()):
         [kind] = [kind for kind in KINDS if name.startswith(kind)]
         assert f"First: {KINDS[kind].first}" in alarm["AlarmDescription"]
         assert alarm["AlarmDescription"].endswith(f"docs/runbook.md#{kind}")
@@ -126,6 +127,31 @@ def test_a_door_without_a_task_is_seen_where_there_is_a_door(
     [service] = generous.templates["door"].find_resources("AWS::ECS::Service").values()
     assert service["Properties"]["ServiceName"] == watched["ServiceName"]
     assert "door-down" not in _alarms(prod)
+
+
+def test_the_door_s_5xx_ring_and_tell_the_same_topic(
+    generous: Synthesised, prod: Synthesised, bundles: Bundles, catalogue: Catalogue
+) -> None:
+    """In the door's stack, since AWS names the load balancer; a stage without a door has none."""
+    alarm = _alarms(generous, "door")["door-errors"]
+    metrics = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    names = {"HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"}
+    assert {metric["MetricName"] for metric in metrics} == names
+    [balancer] = generous.templates["door"].find_resources(
+        "AWS::ElasticLoadBalancingV2::LoadBalancer"
+    )
+    of_balancer = {"Fn::GetAtt": [balancer, "LoadBalancerFullName"]}
+    assert [metric["Dimensions"][0]["Value"] for metric in metrics] == [of_balancer] * 2
+    assert alarm["TreatMissingData"] == "notBreaching"
+    [topic] = generous.templates["monitoring"].find_resources("AWS::SNS::Topic").values()
+    [told] = alarm["AlarmActions"]
+    assert alarm["OKActions"] == [told]
+    assert told["Fn::Join"][1][-1].endswith(f":{topic['Properties']['TopicName']}")
+    assert generous.stage.named("door-errors") in json.dumps(generous.json("monitoring"))
+    assert generous.stage.named("door-errors") not in json.dumps(prod.json("monitoring"))
+    team = "arn:aws:sns:us-east-1:123456789012:oncall"
+    other = synthesise(replace(RICH, alarm_topic_arn=team), bundles, catalogue)
+    assert _alarms(other, "door")["door-errors"]["AlarmActions"] == [team]
 
 
 def test_what_is_sent_by_an_event_or_a_topic_is_not_lost_when_it_can_not_be_delivered(
