@@ -7,6 +7,7 @@
     [[half]]           the first half of an answer, as if it were all of it
     [[tokens=-5]]      says that it took so many tokens
     [[flood]]          an answer without an end
+    [[kill]]           whoever asks is killed, there and then
 
 What the echo engine knows it does too ([[status=429]], [[sleep=1]]). `starts` can be held back: until then it has no
 models, as a server that is loading them.
@@ -16,7 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -31,6 +34,7 @@ from starlette.routing import Route
 
 from offpeak.local.processes import free_port
 from offpeak.worker.engines.echo import EchoEngine
+from tests.faults.sockets import pid_of_client
 
 SECONDS_MAX = 600.0
 _TOKENS = re.compile(r"\[\[tokens=(-?[0-9]+)\]\]")
@@ -110,6 +114,11 @@ class EngineServer:
         body = await request.json()
         text = str(body["messages"][-1]["content"])
         self._asked.append(text)
+        if "[[kill]]" in text:
+            assert request.client is not None
+            pid = await asyncio.to_thread(pid_of_client, request.client.port, self._port)
+            os.kill(pid, signal.SIGKILL)
+            return Response(status_code=503)  # to nobody
         if "[[gate]]" in text:
             await self._until(request, self._gate)
         if "[[hang]]" in text:

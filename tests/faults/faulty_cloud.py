@@ -37,6 +37,10 @@ VISIBLE_SECONDS = 4
 SWEEP_SECONDS = 1.0
 CLAIM_SECONDS, CLAIM_SECONDS_MAX = 5.0, 300.0
 SECONDS_MAX = 300.0
+STATE_TRIES = 6
+ATTEMPTS_MAX = 4
+SHARD_LINES_MAX = 30
+"""More than the lines of nearly all batches here: what is done to their worker is done to one shard."""
 FAST = {
     "OFFPEAK_LEASE_SECONDS": str(LEASE_SECONDS),
     "OFFPEAK_RENEW_SECONDS": "1",
@@ -69,13 +73,14 @@ class FaultyCloud:
         )  # fmt: skip
         return caller
 
-    def begin(self, caller: Caller, lines: Sequence[dict[str, Any]]) -> str:
-        """The id of a batch of these lines."""
+    def begin(self, caller: Caller, lines: Sequence[dict[str, Any]], **more: Any) -> str:
+        """The id of a batch of these lines; `more` are fields that OpenAI doesn't have."""
         client = caller.sdk()
         file = client.files.create(file=("lines.jsonl", jsonl(lines)), purpose="batch")
         return client.batches.create(
-            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-        ).id
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h",
+            extra_body=more,
+        ).id  # fmt: skip
 
     def ended(
         self, caller: Caller, batch_id: str, claim_seconds: float = CLAIM_SECONDS_MAX
@@ -146,11 +151,22 @@ class FaultyCloud:
 
     @staticmethod
     def _until(found: Callable[[], Any]) -> Any:
-        give_up_at = time.monotonic() + SECONDS_MAX
-        while not (value := found()):
-            assert time.monotonic() < give_up_at, f"not within {SECONDS_MAX} s"
-            time.sleep(0.05)
-        return value
+        return until_found(found)
+
+    # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def call_as_a_clock(self, name: str) -> None:
+        """One tick; what fails is left to the next one."""
+        with suppress(AssertionError):
+            call_function(self.cloud, name, {})
+
+    def call_as_a_state(self, name: str, event: Mapping[str, Any]) -> None:
+        """As Step Functions does: again, when the function has failed."""
+        for _ in range(STATE_TRIES):
+            with suppress(AssertionError):
+                call_function(self.cloud, name, event)
+                return
+        raise AssertionError(f"{name} failed {STATE_TRIES} times.")
 
     # ── faults ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +177,18 @@ class FaultyCloud:
     def kill_at(self, *places: At) -> Sequence[Halt]:
         """Whoever makes the first call that one of these means is killed there."""
         return [self.crossing.halt(at, deadly=True) for at in places]
+
+
+def until_found(
+    found: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None, pause: float = 0.05
+) -> Any:
+    """What it finds, once that is something."""
+    give_up_at = time.monotonic() + SECONDS_MAX
+    while not (value := found()):
+        assert time.monotonic() < give_up_at, f"not within {SECONDS_MAX} s"
+        meanwhile()
+        time.sleep(pause)
+    return value
 
 
 def _pid_of(shard: Shard) -> str:
@@ -182,7 +210,8 @@ def faulty_cloud(emulator_python: Path, folder: Path) -> Iterator[FaultyCloud]:
             engine=engine.url, model=MODEL, folder=folder / "cloud", worker=FAST,
             emulator_python=emulator_python, worker_python=_wrapped_python(folder, launcher),
             model_fields={
-                "instances_min": 1, "instances_max": 1, "attempts_max": 4,
+                "instances_min": 1, "instances_max": 1, "attempts_max": ATTEMPTS_MAX,
+                "shard_lines_max": SHARD_LINES_MAX,
             },
             between=between,
         )  # fmt: skip

@@ -7,10 +7,11 @@ import signal
 import pytest
 
 from offpeak.core.shard import ShardStatus
+from offpeak.planner.bisect_shard import LINE_FAILURES
 from tests.e2e.lines import chat_line, chat_lines
 from tests.faults.books import assert_nothing_lost
 from tests.faults.crossing import At
-from tests.faults.faulty_cloud import FaultyCloud
+from tests.faults.faulty_cloud import ATTEMPTS_MAX, FaultyCloud
 
 pytestmark = [pytest.mark.cloud]
 
@@ -50,6 +51,25 @@ def test_a_killed_worker_s_shard_is_finished_by_the_next_and_nothing_saved_is_do
     assert (shard.status, shard.attempt) == (ShardStatus.DONE, 2)
     if at.operation == "PutObject":
         assert [faulty.engine.asked(text) for text in texts] == [1] * len(texts)
+
+
+def test_a_line_that_kills_every_worker_that_asks_it_is_bisected_down_to(
+    faulty: FaultyCloud,
+) -> None:
+    """Nobody can name it: the process that knew what it had asked is gone. Of twelve lines it is in a part of two, so
+    that the shard fails once more for this part, and twice for the line alone."""
+    caller = faulty.new_caller("deadly")
+    faulty.engine.open_gate()
+    deadly = f"[[kill]] {caller.account_id}"
+    good = [chat_line(f"good-{n}", f"{caller.account_id} {n}") for n in range(11)]
+    lines = [*good[:4], chat_line("deadly", deadly), *good[4:]]
+    batch_id = faulty.begin(caller, lines)
+    errors = assert_nothing_lost(faulty.aws, caller, faulty.ended(caller, batch_id), lines)
+    assert {key: line["error"]["code"] for key, line in errors.items()} == {
+        "deadly": "engine_error"
+    }
+    assert faulty.engine.asked(deadly) == ATTEMPTS_MAX + 1 + LINE_FAILURES
+    assert faulty.aws.shards.get(batch_id, 0, 0).failures == ATTEMPTS_MAX + 1 + LINE_FAILURES
 
 
 def test_a_batch_that_is_cancelled_while_its_worker_is_dead_keeps_what_was_done(
