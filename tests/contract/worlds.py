@@ -195,7 +195,7 @@ class MemoryWorld:
     def answer_to(self, execution: str, token: str) -> Any:
         return self.memory.workflows.answers[token]
 
-    def fail(self, execution: str, token: str) -> None:  # noqa: ARG002 - one execution, one token
+    def fail(self, execution: str, token: str) -> None:
         self.memory.workflows.failures[execution] = self.memory.clock.now()
 
     def asks(self, pools: set[str], count: int) -> list[str]:
