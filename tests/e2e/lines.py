@@ -26,12 +26,15 @@ def chat_lines(count: int, prefix: str = "line", **body: Any) -> list[dict[str, 
     return [chat_line(f"{prefix}-{n:05}", f"What is {n} and {n}?", **body) for n in range(count)]
 
 
-def shuffled_questions(documents: int = 650, of_each: int = 4) -> list[dict[str, Any]]:
-    """Questions to documents of 1.2 kB, shuffled: more than a shard holds, so that their order pays across shards."""
+def shuffled_questions(
+    documents: int = 650, of_each: int = 4, characters: int = 1_200
+) -> list[dict[str, Any]]:
+    """Questions to documents, shuffled: more than a shard and an engine's cache hold, so that their order pays across
+    shards."""
     chance = random.Random(2)
     texts = [
         f"{document} Question {n}?"
-        for document in [chance.randbytes(600).hex() for _ in range(documents)]
+        for document in [chance.randbytes(characters // 2).hex() for _ in range(documents)]
         for n in range(of_each)
     ]
     chance.shuffle(texts)
