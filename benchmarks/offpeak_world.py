@@ -15,7 +15,15 @@ from typing import Protocol
 import numpy as np
 
 from benchmarks.offpeak_year import HOUR, Arrival, Floats, Forecasts, Year
-from offpeak.core.plan import CapacityPlan, PoolOutlook, Situation, Weights, WorkDue
+from offpeak.core.plan import (
+    SLOTS,
+    CapacityPlan,
+    PoolOutlook,
+    Situation,
+    Weights,
+    WorkDue,
+)
+from offpeak.planner.forecast import forecast
 from offpeak.planner.plan_capacity import plan
 
 STEP = 300
@@ -213,8 +221,9 @@ def _shortages(rng: np.random.Generator, hours: int, conditions: Conditions) -> 
 
 
 class Planned:
-    """The planner, asked when its answer may change: each hour, when work comes, each quarter of an hour while
-    instances are there, and before any is ordered. (`plan_capacity` asks every minute.)"""
+    """The planner, asked when its answer may change: each hour, when work comes, before any instance is ordered; each
+    quarter of an hour while instances are there, and when they run out of work. (`plan_capacity` asks every five
+    minutes.)"""
 
     def __init__(self, forecasts: Forecasts, conditions: Conditions, outcome: list[float]) -> None:
         self._forecasts = forecasts
@@ -222,6 +231,8 @@ class Planned:
         self._plan: CapacityPlan | None = None
         self._took = outcome
         self._known = 0
+        self._hour = -1
+        self._grams: Mapping[str, Sequence[float]] = {}
 
     def decide(self, now: float, pools: Sequence[Pool], open: Sequence[Arrival]) -> None:
         if not self._is_due(now, pools, open):
@@ -237,14 +248,21 @@ class Planned:
             return True
         if now % SLOT == 0 and any(pool.ordered for pool in pools):
             return True
+        if any(self._runs_out(pool, now, open_) for pool in pools if pool.serving):
+            return True
         return any(self._plan.wanted(pool.region, now) > pool.ordered for pool in pools)
+
+    def _runs_out(self, pool: Pool, now: float, open_: Sequence[Arrival]) -> bool:
+        """Within this quarter of an hour."""
+        left = sum(each.left for each in open_ if self.may_take(pool, each))
+        return left < pool.serving * (SLOT - now % SLOT) * pool.believed_speed
 
     def situation(self, now: float, pools: Sequence[Pool], open_: Sequence[Arrival]) -> Situation:
         hour, since = divmod(int(now), HOUR)
         outlooks = []
         for pool in pools:
-            grams = np.repeat(self._forecasts.at(pool.region, hour), HOUR // SLOT)
-            carbon = (grams * KILOWATTS / 1_000).tolist()[since // SLOT :]
+            grams = self._forecast(hour, pools)[pool.region][since // SLOT :]
+            carbon = [each * KILOWATTS / 1_000 for each in grams]
             outlooks.append(
                 PoolOutlook(
                     pool=pool.region, region=pool.region, instances_max=pool.instances_max,
@@ -257,6 +275,16 @@ class Planned:
             now=now, pools=tuple(outlooks), slot_seconds=SLOT, weights=Weights(dollars=0.0),
             work=tuple(self._due(arrival) for arrival in open_),
         )  # fmt: skip
+
+    def _forecast(self, hour: int, pools: Sequence[Pool]) -> Mapping[str, Sequence[float]]:
+        """gCO2eq/kWh of each slot from the hour's begin on, as the product takes it from signals."""
+        if hour != self._hour:
+            signals = {pool.region: self._forecasts.newest(pool.region, hour) for pool in pools}
+            now = hour * HOUR
+            found = forecast(signals, signals, start=now, slots=SLOTS, slot_seconds=SLOT, now=now)
+            self._grams = {region: each.carbon.values for region, each in found.items()}
+            self._hour = hour
+        return self._grams
 
     def _due(self, arrival: Arrival) -> WorkDue:
         """By its estimate; once a twentieth is done, by what that took."""

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from offpeak.core.signal import Signal, SignalKind, SignalPoint, Unit
+from offpeak.planner.lagged_average import KEPT_SECONDS, kept_issues
+
 HOUR = 3_600
 DAY_HOURS = 24
 HORIZON_HOURS = 48
@@ -94,7 +97,9 @@ def shortened(year: Year, hours: int) -> Year:
 class Forecasts:
     """Each hour's true value plus a normal error of `error` times the region's mean over the year, as studies of
     shifting model it ("Let's Wait Awhile", Wiesner et al. 2021): independent from hour to hour, that of now included,
-    and drawn anew with each issue. Independent errors are the hard case: they look like valleys of an hour."""
+    and drawn anew with each issue, every `ISSUE_HOURS`. They look like valleys of an hour.
+
+    The forecasts are signals, as sources tell them; what is made of them is the product's (planner/forecast.py)."""
 
     def __init__(self, year: Year, error: float, seed: int) -> None:
         self._year = year
@@ -104,13 +109,31 @@ class Forecasts:
             region: rng.normal(0, error * values.mean(), (issues, HORIZON_HOURS + ISSUE_HOURS))
             for region, values in year.grams.items()
         }
+        self._signals: dict[tuple[str, int], Signal] = {}
 
-    def at(self, region: str, hour: int) -> Floats:
-        """What is thought of this hour and of those of the next two days."""
-        issue, since = divmod(hour, ISSUE_HOURS)
-        truth = self._year.grams[region][hour : hour + HORIZON_HOURS]
-        error = self._errors[region][issue, since : since + HORIZON_HOURS]
-        return np.maximum(1.0, truth + error)
+    def newest(self, region: str, hour: int) -> Sequence[Signal]:
+        """As `Signals.newest` does: what was issued last, and what is kept of before."""
+        newest, *before = (
+            self._issued(region, issue)
+            for issue in range(hour // ISSUE_HOURS, -1, -1)
+            if hour - issue * ISSUE_HOURS <= KEPT_SECONDS // HOUR + ISSUE_HOURS
+        )
+        return kept_issues(newest, before)
+
+    def _issued(self, region: str, issue: int) -> Signal:
+        """Of the hour of its issue and of those of the two days after it."""
+        if (region, issue) not in self._signals:
+            first, error = issue * ISSUE_HOURS, self._errors[region][issue]
+            truth = self._year.grams[region][first : first + len(error)]
+            self._signals[region, issue] = Signal(
+                region=region, kind=SignalKind.AVERAGE, unit=Unit.GRAMS_PER_KWH,
+                issued_at=first * HOUR, source="simulated",
+                points=tuple(
+                    SignalPoint((first + at) * HOUR, HOUR, float(value))
+                    for at, value in enumerate(np.maximum(1.0, truth + error))
+                ),
+            )  # fmt: skip
+        return self._signals[region, issue]
 
 
 @dataclass(slots=True, kw_only=True)

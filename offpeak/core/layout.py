@@ -11,7 +11,7 @@ work/{batch}/{run}/{shard}/checkpoints/…         a shard's results so far, per
 work/{batch}/{run}/{shard}/{attempt}/…           its output.jsonl and errors.jsonl; from elsewhere report.json
 work/{batch}/assembly/{kind}/…                   how its results are put together, where that is shared out
 results/{batch}/…                                what clients download
-signals/{region}/stored/{kind}-{source}.json     the newest signal of a source on a region
+signals/{region}/stored/{kind}-{source}.json     a source's signals of a region, the newest first
 signals/{region}/{kind}.csv                      a curve that an operator set: average, marginal or price
 signals/{region}/hours/{day}.json                what the average kWh emitted, hour by hour, for receipts
 errors/{batch}.json                              why a batch failed, as its `errors` list it

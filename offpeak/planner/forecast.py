@@ -3,7 +3,8 @@
 Carbon comes from the freshest signal of one kind for all regions: what is to be compared must be of one kind. Where
 `prefer` is the marginal kind and a region has no fresh forecast of it, all go by averages. Averages come from
 
-    a forecast that is fresh     issued at most `FRESH_SECONDS` ago, and reaching the first slot
+    a forecast that is fresh     issued at most `FRESH_SECONDS` ago, and reaching the first slot; sharpened by what the
+                                 same source said before (lagged_average.py)
     its grid's typical year      core/grid.py; always there
 
 and what doesn't come from the wanted source says so in `falls_back`. Slots that a forecast leaves open take the value
@@ -28,6 +29,7 @@ from offpeak.core.signal import (
     Unit,
     same_kind,
 )
+from offpeak.planner.lagged_average import earlier_issues, lagged_average, slot_means
 
 SLOT_SECONDS = 900
 FRESH_SECONDS = 6 * 3_600
@@ -56,7 +58,10 @@ def forecast(
     grid = _Slots(start, slots, slot_seconds)
     found = {
         each: RegionForecast(
-            region=each, carbon=_carbon(each, _of(fresh[each], kind), kind, grid, now, why),
+            region=each,
+            carbon=_carbon(
+                each, _of(fresh[each], kind), signals.get(each, ()), kind, grid, now, why
+            ),
             price=_price(each, _of(fresh[each], SignalKind.PRICE), grid, now),
         )
         for each in named
@@ -133,8 +138,8 @@ class _Slots:
 
 
 def _carbon(
-    region: str, fresh: Sequence[Signal], kind: SignalKind, slots: _Slots, now: float,
-    why: str | None,
+    region: str, fresh: Sequence[Signal], known: Sequence[Signal], kind: SignalKind, slots: _Slots,
+    now: float, why: str | None,
 ) -> AverageCurve | MarginalCurve:  # fmt: skip
     shape = MarginalCurve if kind is SignalKind.MARGINAL else AverageCurve
     if not fresh:
@@ -145,7 +150,7 @@ def _carbon(
             falls_back=why or f"no fresh {SignalKind.AVERAGE} signal of {region}",
         )  # fmt: skip
     told = fresh[0]
-    values = [told.mean(each, each + slots.seconds) for each in slots.starts]
+    values = lagged_average(told, earlier_issues(told, known), slots.starts)
     return shape(
         region=region, kind=kind, unit=told.unit, start=slots.start, slot_seconds=slots.seconds,
         values=_filled(values, region, slots), source=told.source, issued_at=told.issued_at,
@@ -182,7 +187,7 @@ def _price(region: str, fresh: Sequence[Signal], slots: _Slots, now: float) -> P
             source="every hour at its list price",
         )  # fmt: skip
     told = fresh[0]
-    values = [told.mean(each, each + slots.seconds) for each in slots.starts]
+    values = slot_means(told, slots.starts)
     usual = 1.0 if told.unit is Unit.FACTOR else _mean(values)
     return PriceCurve(
         region=region, kind=SignalKind.PRICE, unit=told.unit, start=slots.start,

@@ -1,7 +1,8 @@
 """Every hour: asks the services that an operator has keys for, reads the curves that operators set, and keeps both in
 one form. Nobody else goes out for signals; whoever plans or writes receipts reads what is kept.
 
-A service that doesn't answer leaves its last word standing, which goes stale by itself (planner/forecast.py). A curve
+A service that doesn't answer leaves its last word standing, which goes stale by itself (planner/forecast.py). What it
+said in the two days before is kept beside its newest word, to be averaged with it (planner/lagged_average.py). A curve
 that is wrong is as if it weren't there, and the log says which line. What the average kWh emits in this hour, and who
 says so, is written down for receipts, which look back.
 """
@@ -20,8 +21,9 @@ from offpeak.core.layout import curve_key, grid_hours_key, signal_key
 from offpeak.core.ports import Clock, Reader, SignalMetrics, SignalSource, Writer
 from offpeak.core.signal import Signal, SignalKind
 from offpeak.planner.forecast import forecast
-from offpeak.steps.stored_signals import StoredSignals
-from offpeak.wire.signals import CURVE_BYTES_MAX, encode_signal, parse_curve
+from offpeak.planner.lagged_average import kept_issues
+from offpeak.steps.stored_signals import SIGNAL_BYTES_MAX, StoredSignals
+from offpeak.wire.signals import CURVE_BYTES_MAX, decode_signals, encode_signals, parse_curve
 
 logger = logging.getLogger(__name__)
 CURVE = "curve"
@@ -69,7 +71,8 @@ def _fetch(
     for name, told in (*_told(region, now, sources), *_curves(region, now, reader)):
         if isinstance(told, Signal):
             key = signal_key(region, told.kind, name)
-            writer.put(key, encode_signal(told), "application/json")
+            issues = (told,) if name == CURVE else kept_issues(told, _stored(key, reader))
+            writer.put(key, encode_signals(issues), "application/json")
             kept.append(key)
         else:
             logger.error("signals of %s from %s: %s", region, name, told)
@@ -87,6 +90,14 @@ def _fetch(
         region=region, carbon_source=carbon.source, falls_back=carbon.falls_back, kept=kept,
         errors=errors,
     )  # fmt: skip
+
+
+def _stored(key: str, reader: Reader) -> Sequence[Signal]:
+    """What the source said before; nothing, if that can't be read any more."""
+    try:
+        return decode_signals(reader.read(key, 0, SIGNAL_BYTES_MAX))
+    except (NotFound, ValueError):
+        return ()
 
 
 def _told(

@@ -9,12 +9,13 @@ from offpeak.core.errors import NotFound
 from offpeak.core.layout import signals_prefix
 from offpeak.core.ports import Clock, Reader
 from offpeak.core.signal import Signal
-from offpeak.wire.signals import decode_signal
+from offpeak.wire.signals import decode_signals
 
 logger = logging.getLogger(__name__)
 REMEMBERED_SECONDS = 300
 SOURCES_MAX = 20
-SIGNAL_BYTES_MAX = 1_000_000
+SIGNAL_BYTES_MAX = 2_000_000
+"""Of a source: its newest issue and some earlier ones."""
 
 
 class StoredSignals:
@@ -34,14 +35,14 @@ class StoredSignals:
         return found
 
     def _stored(self, region: str) -> Sequence[Signal]:
-        found = []
+        found: list[Signal] = []
         for at, info in enumerate(self._reader.list(signals_prefix(region))):
             if at == SOURCES_MAX:
                 logger.error("%s holds over %d signals", signals_prefix(region), SOURCES_MAX)
                 break
             try:
                 body = self._reader.read(info.key, 0, SIGNAL_BYTES_MAX)
-                found.append(decode_signal(body))
+                found.extend(decode_signals(body))
             except (ValueError, NotFound) as error:
                 logger.error("%s is no signal: %s", info.key, error)
         return found

@@ -24,16 +24,19 @@ CURVE_BYTES_MAX = 1_000_000
 STEP_SECONDS_MAX = 86_400
 _PER_MWH = "USD/MWh"
 _ENCODER = msgspec.json.Encoder()
-_SIGNALS = msgspec.json.Decoder(Signal)
+_SIGNALS: msgspec.json.Decoder[Signal | tuple[Signal, ...]] = msgspec.json.Decoder(
+    Signal | tuple[Signal, ...]  # type: ignore[arg-type]
+)
 
 
-def encode_signal(signal: Signal) -> bytes:
-    return _ENCODER.encode(signal)
+def encode_signals(signals: Sequence[Signal]) -> bytes:
+    return _ENCODER.encode(signals)
 
 
-def decode_signal(body: bytes) -> Signal:
-    """Raises ValueError for what is no signal."""
-    return _SIGNALS.decode(body)
+def decode_signals(body: bytes) -> tuple[Signal, ...]:
+    """One by itself is what was stored before earlier issues were kept. Raises ValueError for what is no signal."""
+    found = _SIGNALS.decode(body)
+    return (found,) if isinstance(found, Signal) else found
 
 
 def parse_curve(text: str, *, region: str, kind: SignalKind, issued_at: int, source: str) -> Signal:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.linear_program import clairvoyant
-from benchmarks.offpeak_year import Forecasts, generate_year, read_year, shortened
+from benchmarks.offpeak_year import HOUR, Forecasts, generate_year, read_year, shortened
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,11 +67,25 @@ def test_forecasts_err_by_what_is_asked_and_anew_with_each_issue() -> None:
     region = year.regions[0]
     truth = year.grams[region]
     exact, noisy = Forecasts(year, 0.0, 1), Forecasts(year, 0.05, 1)
-    assert list(exact.at(region, 30)) == list(truth[30:78])
-    errors = np.concatenate([noisy.at(region, h) - truth[h : h + 48] for h in range(0, 4_000, 6)])
+
+    def told(by: Forecasts, hour: int) -> list[float]:
+        newest = by.newest(region, hour)[0]
+        assert hour * HOUR - newest.issued_at < 6 * HOUR
+        return [point.value for point in newest.points if point.start >= hour * HOUR][:48]
+
+    assert told(exact, 30) == pytest.approx(list(truth[30:78]))
+    errors = np.concatenate([told(noisy, h) - truth[h : h + 48] for h in range(0, 4_000, 6)])
     assert errors.std() == pytest.approx(0.05 * truth.mean(), rel=0.05)
-    assert noisy.at(region, 5)[1] != noisy.at(region, 6)[0]
-    assert noisy.at(region, 6)[1] == noisy.at(region, 7)[0]
+    assert told(noisy, 5)[1] != told(noisy, 6)[0]
+    assert told(noisy, 6)[1] == told(noisy, 7)[0]
+
+
+def test_earlier_issues_are_those_of_two_days_and_none_of_the_future() -> None:
+    year = shortened(generate_year(), 20 * 24)
+    forecasts = Forecasts(year, 0.05, 1)
+    for hour in (0, 5, 6, 47, 200):
+        ages = [hour - told.issued_at // HOUR for told in forecasts.newest(year.regions[0], hour)]
+        assert ages == list(range(hour % 6, min(hour, hour % 6 + 48) + 1, 6))
 
 
 def test_signals_with_gaps_are_refused(tmp_path: Path) -> None:

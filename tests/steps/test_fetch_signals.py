@@ -53,6 +53,29 @@ def test_what_a_service_tells_is_kept_under_its_name() -> None:
     ]
 
 
+def test_what_a_service_said_before_is_kept_beside_its_newest_word() -> None:
+    world, service = Memory(), Service()
+    for grams in (90.0, 60.0, 30.0):
+        service.grams = grams
+        world.clock.advance(7 * HOUR)
+        fetch(world, service)
+        fetch(world, service)
+    stored = StoredSignals(world.reader, world.clock).newest(REGION)
+    assert [each.points[0].value for each in stored] == [30.0, 60.0, 90.0]
+
+
+def test_of_an_operators_curve_only_the_newest_counts() -> None:
+    world, service = Memory(), Service()
+    service.grams = None
+    for grams in (b"90", b"30"):
+        rows = b"start,gCO2eq/kWh\n2020-01-01T00:00Z,%b\n2020-01-02T00:00Z,%b\n" % (grams, grams)
+        world.writer.put(curve_key(REGION, "average"), rows)
+        fetch(world, service)
+        world.clock.advance(7 * HOUR)
+    (stored,) = StoredSignals(world.reader, world.clock).newest(REGION)
+    assert stored.points[0].value == 30.0
+
+
 def test_a_service_that_is_silent_leaves_its_last_word_until_it_is_stale() -> None:
     world, service = Memory(), Service()
     fetch(world, service)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offpeak.core.signal import Signal, SignalKind, SignalPoint, Unit
-from offpeak.wire.signals import decode_signal, encode_signal, parse_curve
+from offpeak.wire.signals import decode_signals, encode_signals, parse_curve
 
 MIDNIGHT = 1_795_219_200  # 2026-11-21T00:00Z
 
@@ -77,13 +79,18 @@ CURVE = "start,factor\n2026-11-21T00:00Z,0.8\n2026-11-21T06:00Z,1.2\n"
 
 
 def test_what_is_stored_is_what_was_told() -> None:
+    told, before = parse(CURVE), replace(parse(CURVE), issued_at=1)
+    assert decode_signals(encode_signals([told, before])) == (told, before)
+
+
+def test_one_signal_by_itself_is_read_as_it_was_stored_once() -> None:
     told = parse(CURVE)
-    assert decode_signal(encode_signal(told)) == told
+    assert decode_signals(msgspec.json.encode(told)) == (told,)
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", encode_signal(parse(CURVE)).replace(b'"price"', b'"average"')]
+    "body", [b"", b"{}", b"[{}]", encode_signals([parse(CURVE)]).replace(b'"price"', b'"average"')]
 )
 def test_what_is_no_signal_is_not_read_as_one(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        decode_signal(body)
+        decode_signals(body)

@@ -10,8 +10,9 @@ from offpeak.core.signal import Signal
 
 class Signals(Protocol):
     def newest(self, region: str) -> Sequence[Signal]:
-        """The last word of each source on this region, however old; none of a region that nobody told of. What can't
-        be read is left out, with a line in the log."""
+        """The last word of each source on this region, however old, and what services said before that
+        (planner/lagged_average.py); none of a region that nobody told of. What can't be read is left out, with a line
+        in the log."""
         ...
 
 
