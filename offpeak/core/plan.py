@@ -22,7 +22,7 @@ SLOTS = 192
 """48 hours."""
 MARGIN_SECONDS = 3_600
 """Work is planned to end so long before its deadline: a shard that is lost may be found and tried again."""
-SMOOTHING_SLOTS = 9
+SMOOTHING_SLOTS = 4
 COLD_START_SECONDS = 600
 DRAIN_SECONDS = 120
 

@@ -18,6 +18,8 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from math import inf
 
+from offpeak.planner.price_stretches import priced_shape
+
 TINY = 1e-6
 SLACK = 1e-3
 """Work-seconds by which a sum may be off."""
@@ -131,7 +133,8 @@ class Shaping:
         return (self.prices[slot] + self.more_starts(shape, slot) * self.starts[slot]) / gain
 
     def trim(self, shape: list[int]) -> None:
-        """Takes away instances that no deadline needs, the dearest first."""
+        """Takes away instances that no deadline needs, the dearest first; among equals the latest, for work goes first
+        thing."""
         while True:
             slack = self._slack(shape)
             best, best_saved = None, TINY
@@ -144,7 +147,7 @@ class Shaping:
                 shape[slot] -= 1
                 saved = self.prices[slot] + self.more_starts(shape, slot) * self.starts[slot]
                 shape[slot] += 1
-                if saved > best_saved:
+                if saved >= best_saved:
                     best, best_saved = slot, saved
             if best is None:
                 return
@@ -167,6 +170,11 @@ def join_starts(shaping: Shaping, instances: Sequence[int]) -> list[int]:
     step = -(-max(shape, default=0) // LEVELS) or 1
     shaping.trim(shape)
     cost = shaping.cost(shape)
+    priced = priced_shape(shaping, step)
+    if priced is not None and shaping.covered(priced, step):
+        shaping.trim(priced)
+        if (found := shaping.cost(priced)) < cost - TINY:
+            shape, cost = priced, found
     for _ in range(MOVES_MAX):
         better = _better(shaping, shape, cost, step)
         if better is None:

@@ -15,10 +15,12 @@ more than a start.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from offpeak.core.plan import CapacityPlan, PoolPlan, Situation, WorkDue
 from offpeak.planner.join_starts import join_starts
+from offpeak.planner.late_starts import bears_late_starts
 from offpeak.planner.plan_grid import PoolGrid, pool_grid
 from offpeak.planner.schedule_runs import schedule_runs
 from offpeak.planner.shape_pools import PoolShare, gather_remainders, pool_share, wait_for_company
@@ -26,8 +28,38 @@ from offpeak.planner.spread_work import Demand, Spread
 
 
 def plan(situation: Situation) -> CapacityPlan:
-    """O(cells · log cells + deadlines · log deadlines) to spread, and some dozen passes over the slots to shape."""
-    demands = _demands(situation)
+    """O(cells · log cells + deadlines · log deadlines) to spread, and some dozen passes over the slots to shape. Half
+    the margin is enough for a plan whose starts may all be late (late_starts.py)."""
+    half = situation.margin_seconds / 2
+    if situation.slots and half:
+        shaped = _shaped(situation, half)
+        pools = zip(shaped.shares, shaped.shapes, strict=True)
+        fits = not any(shaped.short) and not any(demand.presses for demand in shaped.demands)
+        if fits and all(bears_late_starts(situation, *each, shaped.demands) for each in pools):
+            return _capacity_plan(situation, shaped)
+    return _capacity_plan(situation, _shaped(situation, situation.margin_seconds))
+
+
+def plan_spread(situation: Situation) -> tuple[Spread, list[PoolGrid]]:
+    """The first step alone: which cells the work goes to at the least price, starts not counted."""
+    demands = _demands(situation, situation.margin_seconds)
+    slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
+    grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
+    return _spread(grids, demands, slots)[0], grids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shaped:
+    """By demand what is short, by pool its share of the work and its instances."""
+
+    demands: Sequence[Demand]
+    short: Sequence[float]
+    shares: Sequence[PoolShare]
+    shapes: Sequence[list[int]]
+
+
+def _shaped(situation: Situation, margin_seconds: float) -> _Shaped:
+    demands = _demands(situation, margin_seconds)
     slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
     grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
     spread, short = _spread(grids, demands, slots)
@@ -38,7 +70,12 @@ def plan(situation: Situation) -> CapacityPlan:
         wait_for_company(situation, share, shape)
         for share, shape in zip(shares, shapes, strict=True)
     ]
-    scheduled = schedule_runs(situation, demands, short, shares, shapes)
+    return _Shaped(demands=demands, short=short, shares=shares, shapes=shapes)
+
+
+def _capacity_plan(situation: Situation, shaped: _Shaped) -> CapacityPlan:
+    shares, shapes = shaped.shares, shaped.shapes
+    scheduled = schedule_runs(situation, shaped.demands, shaped.short, shares, shapes)
     return CapacityPlan(
         made_at=situation.now, starts_at=situation.starts_at, slot_seconds=situation.slot_seconds,
         pools=tuple(
@@ -52,15 +89,7 @@ def plan(situation: Situation) -> CapacityPlan:
     )  # fmt: skip
 
 
-def plan_spread(situation: Situation) -> tuple[Spread, list[PoolGrid]]:
-    """The first step alone: which cells the work goes to at the least price, starts not counted."""
-    demands = _demands(situation)
-    slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
-    grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
-    return _spread(grids, demands, slots)[0], grids
-
-
-def _demands(situation: Situation) -> list[Demand]:
+def _demands(situation: Situation, margin_seconds: float) -> list[Demand]:
     """Work that differs in nothing that matters here is one."""
     numbers = {outlook.pool: number for number, outlook in enumerate(situation.pools)}
     everywhere = tuple(range(len(numbers)))
@@ -70,7 +99,8 @@ def _demands(situation: Situation) -> list[Demand]:
         pools = everywhere
         if work.pools is not None:
             pools = tuple(sorted(numbers[pool] for pool in work.pools if pool in numbers))
-        until, until_latest = _untils(situation, work)
+        until = _until(situation, work, margin_seconds)
+        until_latest = _until_latest(situation, work)
         now, rolls = work.now or until == 0, work.deadline > end
         key = (until, until_latest, pools, now, rolls)
         if key not in found:
@@ -82,16 +112,16 @@ def _demands(situation: Situation) -> list[Demand]:
     return list(found.values())
 
 
-def _untils(situation: Situation, work: WorkDue) -> tuple[int, int]:
-    """Slots that end before the deadline, with the margin and without. What is due within the slot that is now may use
-    it."""
-    left = work.deadline - situation.starts_at
-    until = int((left - situation.margin_seconds) // situation.slot_seconds)
-    until_latest = int(left // situation.slot_seconds)
-    if work.deadline > situation.now:
-        until_latest = max(1, until_latest)
-    slots = situation.slots
-    return max(0, min(slots, until)), max(0, min(slots, until_latest))
+def _until(situation: Situation, work: WorkDue, margin_seconds: float) -> int:
+    """Slots that end so long before the deadline."""
+    left = work.deadline - situation.starts_at - margin_seconds
+    return max(0, min(situation.slots, int(left // situation.slot_seconds)))
+
+
+def _until_latest(situation: Situation, work: WorkDue) -> int:
+    """Without a margin. What is due within the slot that is now may use it."""
+    until = _until(situation, work, 0.0)
+    return max(until, min(1, situation.slots)) if work.deadline > situation.now else until
 
 
 def _spread(

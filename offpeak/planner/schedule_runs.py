@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from offpeak.core.plan import RunPlan, Situation
+from offpeak.planner.cheapest_cells import TINY
 from offpeak.planner.shape_pools import PoolShare
-from offpeak.planner.spread_work import TINY, Demand
+from offpeak.planner.spread_work import Demand
 
 LACKING = 1e-3
 """Work-seconds below which nothing is short: sums of floats are off by less."""

@@ -15,7 +15,7 @@ WORTHWHILE, WORTHWHILE_AGAIN = 2.0, 10.0
 """A start is for at least so many times its own seconds of work, unless a window presses: after the pool stood still
 for `REST_SECONDS`, and right after it has worked. What comes then waits for what comes next."""
 REST_SECONDS = 6 * 3_600
-SURE = 1.75
+SURE = 1.4
 """A start has to gain so many times what it costs: what it gains is a forecast, what it costs is sure."""
 REMAINDER = 8.0
 """Less work of a pool than so many starts' seconds is tried in another one."""

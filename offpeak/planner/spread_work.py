@@ -12,15 +12,12 @@ paid, for the order in which work was placed.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from offpeak.core.plan import WorkDue
-
-TINY = 1e-6
-"""Work-seconds that are none."""
+from offpeak.planner.cheapest_cells import TINY, CheapestCells
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +58,7 @@ class Spread:
         self._placed: list[list[dict[int, float]]] = []
         self._reserved: list[list[float]] = []
         self._rows: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._heaps: dict[tuple[int, ...], _Cheapest] = {}
+        self._heaps: dict[tuple[int, ...], CheapestCells] = {}
         self._dead: set[tuple[int, int]] = set()
 
     def add_row(
@@ -155,10 +152,10 @@ class Spread:
             seconds = put
         return seconds
 
-    def _heap(self, rows: tuple[int, ...], until: int) -> _Cheapest:
+    def _heap(self, rows: tuple[int, ...], until: int) -> CheapestCells:
         heap = self._heaps.get(rows)
         if heap is None:
-            heap = _Cheapest(rows, self._free, self._rates, self._closed)
+            heap = CheapestCells(rows, self._free, self._rates, self._closed)
             self._heaps[rows] = heap
         heap.reach(until)
         return heap
@@ -271,33 +268,3 @@ def _walk(
         path.append((mover, cell))
         cell = leaves
     return path[::-1]
-
-
-class _Cheapest:
-    """The free cells of some rows, the cheapest first, of slots up to a deadline that only grows."""
-
-    def __init__(
-        self, rows: Sequence[int], free: Sequence[Sequence[float]], rates: Sequence[Sequence[float]],
-        closed: Sequence[Sequence[bool]],
-    ) -> None:  # fmt: skip
-        self._rows = rows
-        self._free = free
-        self._rates = rates
-        self._closed = closed
-        self._reached = 0
-        self._heap: list[tuple[float, int, int]] = []
-
-    def reach(self, until: int) -> None:
-        for slot in range(self._reached, until):
-            for row in self._rows:
-                if not self._closed[row][slot]:
-                    heapq.heappush(self._heap, (self._rates[row][slot], slot, row))
-        self._reached = max(self._reached, until)
-
-    def first(self) -> tuple[int, int] | None:
-        while self._heap:
-            _, slot, row = self._heap[0]
-            if self._free[row][slot] > TINY:
-                return row, slot
-            heapq.heappop(self._heap)
-        return None
