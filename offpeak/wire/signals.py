@@ -25,7 +25,7 @@ STEP_SECONDS_MAX = 86_400
 _PER_MWH = "USD/MWh"
 _ENCODER = msgspec.json.Encoder()
 _SIGNALS: msgspec.json.Decoder[Signal | tuple[Signal, ...]] = msgspec.json.Decoder(
-    Signal | tuple[Signal, ...]  # type: ignore[arg-type]
+    Signal | tuple[Signal, ...]
 )
 
 

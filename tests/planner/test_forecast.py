@@ -80,7 +80,7 @@ def test_the_newer_word_counts_more_and_says_how_old_it_is() -> None:
     older = signal(SignalKind.AVERAGE, 1, 1, issued=NOW - 12 * HOUR)
     newer = signal(SignalKind.AVERAGE, 4, 4)
     carbon = of(older, newer, slots=1).carbon
-    assert carbon.values == (pytest.approx(3.0),)
+    assert carbon.values == pytest.approx((3.0,))
     assert carbon.issued_at == NOW
 
 
