@@ -22,7 +22,7 @@ from offpeak.aws.files import file_to_item, upload_to_item
 from offpeak.aws.gatherings import gathering_to_item
 from offpeak.aws.groups import group_to_item
 from offpeak.aws.items import Item, to_attributes
-from offpeak.aws.ledger import balance_to_item, entry_to_item
+from offpeak.aws.ledger import balance_to_item, enqueued_to_item, entry_to_item
 from offpeak.aws.pools import pools_to_item
 from offpeak.aws.requests import request_to_item
 from offpeak.aws.runs import run_to_item
@@ -32,6 +32,7 @@ from offpeak.core.account import Account, ApiKey
 from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
+from offpeak.core.enqueued import Enqueued
 from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
@@ -144,6 +145,7 @@ _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {
     Delivery: ("deliveries", delivery_to_item),
     Balance: ("ledger", balance_to_item),
     Entry: ("ledger", entry_to_item),
+    Enqueued: ("ledger", enqueued_to_item),
     ModelPools: ("pools", pools_to_item),
     AuditEntry: ("audit", audit_entry_to_item),
 }

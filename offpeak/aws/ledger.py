@@ -1,9 +1,11 @@
-"""Money in one table: an account's balance and its entries, under its id. Only entries are in the index `by_time`."""
+"""Money in one table: an account's balance and its entries, under its id, and what its batches hold of its limit on
+enqueued tokens. Only entries are in the index `by_time`."""
 
 from __future__ import annotations
 
 from offpeak.aws.items import Item, from_item, to_item
 from offpeak.aws.table import Table
+from offpeak.core.enqueued import ENQUEUED_ID, Enqueued
 from offpeak.core.errors import NotFound
 from offpeak.core.ledger import BALANCE_ID, Balance, Entry
 from offpeak.core.ports import Page
@@ -25,6 +27,14 @@ def entry_from_item(item: Item) -> Entry:
     return from_item(item, Entry)
 
 
+def enqueued_to_item(enqueued: Enqueued) -> Item:
+    return to_item(enqueued, id=enqueued.id)
+
+
+def enqueued_from_item(item: Item) -> Enqueued:
+    return from_item(item, Enqueued)
+
+
 class DynamoLedger:
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -36,8 +46,16 @@ class DynamoLedger:
             return Balance(account_id=account_id)
         return balance_from_item(item)
 
+    def enqueued(self, account_id: str) -> Enqueued:
+        what = f"enqueued tokens of {account_id}"
+        try:
+            item = self._table.get(what, account_id=account_id, id=ENQUEUED_ID)
+        except NotFound:
+            return Enqueued(account_id=account_id)
+        return enqueued_from_item(item)
+
     def entry(self, account_id: str, entry_id: str) -> Entry:
-        if entry_id == BALANCE_ID:
+        if entry_id in (BALANCE_ID, ENQUEUED_ID):
             raise NotFound(f"There is no entry {entry_id}.")
         return entry_from_item(
             self._table.get(f"entry {entry_id}", account_id=account_id, id=entry_id)

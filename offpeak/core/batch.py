@@ -57,9 +57,10 @@ class Batch:
     """One batch's row. Times are whole seconds since the epoch. `errors_key` points at the list of bad lines.
     `earlier_tokens` are those that RunShards waited on before it was retried. `input_etag` pins an input that its owner
     may replace; `drop` is where a batch came from that nobody created by a call. `enqueued_tokens` are its input's by
-    model, estimated: roughly while it is validated, line by line once planned. The account's billing mode when the
-    batch was planned holds to its end; `held_microdollars` is what is set aside for it until then. `at_risk_at`: since
-    when it is expected to miss `expires_at`; None while it isn't, and once its runs have ended."""
+    model, estimated: roughly while it is validated, line by line once planned, and then `holds_enqueued` says whether
+    they are in the account's row of such until it ends. The account's billing mode when the batch was planned holds
+    to its end; `held_microdollars` is what is set aside for it until then. `at_risk_at`: since when it is expected to
+    miss `expires_at`; None while it isn't, and once its runs have ended."""
 
     id: str
     account_id: str
@@ -82,6 +83,7 @@ class Batch:
     counts: Counts = Counts()
     usage: Usage | None = None
     enqueued_tokens: Mapping[str, int] = field(default_factory=dict)
+    holds_enqueued: bool = False
     invalid_lines: int = 0
     errors_key: str | None = None
     output_file_id: str | None = None
@@ -112,7 +114,7 @@ class Batch:
 
     def planned(
         self, *, model: str | None, total: int, invalid_lines: int, now: int,
-        enqueued_tokens: Mapping[str, int] | None = None,
+        enqueued_tokens: Mapping[str, int] | None = None, holds_enqueued: bool = False,
         billing: Billing = Billing.OFF, held_microdollars: int = 0,
     ) -> Batch:  # fmt: skip
         """Validated and cut into runs. A batch cancelled meanwhile stays `cancelling`."""
@@ -122,8 +124,8 @@ class Batch:
         return replace(
             moved, model=model, invalid_lines=invalid_lines, in_progress_at=self.in_progress_at or now,
             counts=Counts(total=total, failed=invalid_lines),
-            enqueued_tokens=enqueued_tokens or {}, billing=billing,
-            held_microdollars=held_microdollars,
+            enqueued_tokens=enqueued_tokens or {}, holds_enqueued=holds_enqueued,
+            billing=billing, held_microdollars=held_microdollars,
         )  # fmt: skip
 
     def awaiting(self, task_token: str) -> Batch:
@@ -167,7 +169,8 @@ class Batch:
         return replace(
             self._moved(status), counts=counts, usage=usage, output_file_id=output_file_id,
             error_file_id=error_file_id, task_token=None, earlier_tokens=(), at_risk_at=None,
-            cost_microdollars=cost_microdollars, held_microdollars=0, footprint=footprint,
+            cost_microdollars=cost_microdollars, held_microdollars=0, holds_enqueued=False,
+            footprint=footprint,
             completed_at=now if status is BatchStatus.COMPLETED else None,
             expired_at=now if status is BatchStatus.EXPIRED else None,
             cancelled_at=now if status is BatchStatus.CANCELLED else None,

@@ -1,7 +1,8 @@
-"""Money, in memory."""
+"""Money, and what is held of enqueued tokens, in memory."""
 
 from __future__ import annotations
 
+from offpeak.core.enqueued import ENQUEUED_ID, Enqueued
 from offpeak.core.errors import NotFound
 from offpeak.core.ledger import BALANCE_ID, Balance, Entry
 from offpeak.core.ports import Page
@@ -17,6 +18,12 @@ class MemoryLedger:
             return self._tables.find(Balance, account_id, BALANCE_ID)
         except NotFound:
             return Balance(account_id=account_id)
+
+    def enqueued(self, account_id: str) -> Enqueued:
+        try:
+            return self._tables.find(Enqueued, account_id, ENQUEUED_ID)
+        except NotFound:
+            return Enqueued(account_id=account_id)
 
     def entry(self, account_id: str, entry_id: str) -> Entry:
         return self._tables.find(Entry, account_id, entry_id)

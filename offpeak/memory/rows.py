@@ -13,6 +13,7 @@ from offpeak.core.account import Account, ApiKey
 from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
+from offpeak.core.enqueued import Enqueued
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
@@ -64,7 +65,7 @@ def _key(row: Row) -> Key:  # noqa: PLR0911 - one a kind
             return (row.hash,)
         case Gathering():
             return (row.lane.id, row.id)
-        case File() | Upload() | Batch() | Group() | Webhook() | Balance() | Entry():
+        case File() | Upload() | Batch() | Group() | Webhook() | Balance() | Entry() | Enqueued():
             return (row.account_id, row.id)
         case CallbackSecret():
             return (row.account_id,)

@@ -44,6 +44,7 @@ from offpeak.core.run import CloseReason, Run
 from offpeak.core.shard import ResultObject, Shard, ShardStatus
 from offpeak.core.usage import Counts, Usage
 from offpeak.planner.cut_results import IN_ONE_CALL, AssemblyLimits
+from offpeak.steps.check_enqueued import free_enqueued
 from offpeak.steps.estimate_errors import estimate_errors, with_errors
 from offpeak.steps.post_entries import POSTINGS_MAX, postings
 from offpeak.steps.result_chunks import ChunkPlace, incomplete
@@ -90,7 +91,7 @@ def finalize_batch(
                 ledger=ledger,
             )  # fmt: skip
         ended = _ended_without_files(batch, of_batch, done, clock)
-        return Finalized(batch=_commit(ended, [], [], batches, changes, ledger))
+        return Finalized(batch=_commit(batch, ended, [], [], batches, changes, ledger))
     lines: dict[ResultKind, int] = {"output": counts.completed, "error": counts.failed}
     results = {kind: _results(batch, of_batch, done, kind, lines[kind]) for kind in lines}
     files = {
@@ -120,7 +121,7 @@ def finalize_batch(
     if ended.status is BatchStatus.COMPLETED:
         models = with_errors(models, of_batch, batch)
     entries = settlement(batch, models, now)
-    committed = _commit(ended, rows, entries, batches, changes, ledger)
+    committed = _commit(batch, ended, rows, entries, batches, changes, ledger)
     if work_metrics is not None and committed.status is BatchStatus.COMPLETED:
         _publish_estimates(batch, of_batch, now, work_metrics)
     return Finalized(batch=committed)
@@ -219,14 +220,16 @@ def _file_id(batch: Batch, kind: ResultKind) -> str:
 
 
 def _commit(
-    ended: Batch, files: Sequence[File], entries: Sequence[Entry], batches: Batches,
+    batch: Batch, ended: Batch, files: Sequence[File], entries: Sequence[Entry], batches: Batches,
     changes: Changes, ledger: Ledger,
 ) -> Batch:  # fmt: skip
-    """Ends the batch and settles it at once. Other batches of the account may move its balance meanwhile."""
+    """Ends the batch, settles it and gives back what it held, at once. Other batches of the account may move its
+    balance and its enqueued tokens meanwhile."""
     for _ in range(POSTINGS_MAX):
         posted = postings(ledger.balance(ended.account_id), entries)
         try:
-            changes.commit(*(Add(file) for file in files), *posted, Save(ended))
+            freed = free_enqueued(batch, ledger)
+            changes.commit(*(Add(file) for file in files), *posted, *freed, Save(ended))
         except StateConflict:
             found = batches.get(ended.account_id, ended.id)
             if found.is_terminal:
@@ -235,4 +238,4 @@ def _commit(
                 raise
             continue
         return ended
-    raise Unavailable(f"The balance of {ended.account_id} changed {POSTINGS_MAX} times meanwhile.")
+    raise Unavailable(f"The account {ended.account_id} changed {POSTINGS_MAX} times meanwhile.")

@@ -15,7 +15,8 @@ from offpeak.core.account import Account
 from offpeak.core.batch import Batch, BatchStatus
 from offpeak.core.catalogue import Catalogue
 from offpeak.core.draft import Draft
-from offpeak.core.errors import InsufficientCredits, StateConflict, Unavailable
+from offpeak.core.enqueued import Enqueued
+from offpeak.core.errors import InsufficientCredits, QuotaExceeded, StateConflict, Unavailable
 from offpeak.core.layout import batch_errors_key, draft_key
 from offpeak.core.ports import (
     CHANGES_MAX,
@@ -36,7 +37,7 @@ from offpeak.core.run import CloseReason, Run
 from offpeak.core.sharing import CachedShare
 from offpeak.core.usage import Counts
 from offpeak.planner.sharing import GAIN_MIN
-from offpeak.steps.check_enqueued import OVER_LIMIT, enqueued_by_model, refuse_enqueued
+from offpeak.steps.check_enqueued import enqueued_by_model, hold_enqueued
 from offpeak.steps.draft_plan import draft_plan
 from offpeak.steps.hold_credits import Hold, estimate_cost, hold_credits
 from offpeak.steps.merge_reports import MergedReports
@@ -46,7 +47,8 @@ from offpeak.wire.batch_errors import ENTRIES_MAX, encode_batch_errors
 from offpeak.wire.draft import decode_draft, encode_draft
 
 _NO_DRAFT = Draft(runs=(), lines=0, invalid_lines=0)
-RUNS_MAX = CHANGES_MAX - 3  # one transaction takes them, the batch, the hold and the balance
+RUNS_MAX = CHANGES_MAX - 4
+"""One transaction takes them, the batch, the hold, the balance and what is enqueued."""
 
 Next = Literal["run", "close", "announce", "reorder"]
 
@@ -79,13 +81,14 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """`estimate` is what it is expected to cost, in micro-dollars."""
+    """`estimate` is what it is expected to cost, in micro-dollars; `enqueued`: the account's row, its tokens added."""
 
     runs: Sequence[Run] = ()
     lines: int = 0
     invalid_lines: int = 0
     estimate: int = 0
     hold: Hold | None = None
+    enqueued: Enqueued | None = None
 
 
 def plan_shards(
@@ -111,7 +114,7 @@ def plan_shards(
             catalogue=catalogue,
         )  # fmt: skip
     draft = drafted if isinstance(drafted, Draft) else _NO_DRAFT
-    found_out = _priced(batch_id, drafted, account, batches, ledger)
+    found_out = _priced(drafted, account, ledger)
     shares = {each.run.model: each.share for each in draft.runs}
     chunks = _chunk_places(draft)
     for _ in range(POSTINGS_MAX):
@@ -120,7 +123,7 @@ def plan_shards(
         if settled:
             return Planning(settled, shares=shares)
         now = int(clock.now())
-        verdict = _with_hold(batch, found_out, account, now, ledger)
+        verdict = _with_holds(batch, found_out, account, now, batches, ledger)
         if isinstance(verdict, _Refusal):
             body = encode_batch_errors(verdict.errors, verdict.total)
             writer.put(batch_errors_key(batch_id), body, "application/json")
@@ -166,34 +169,32 @@ def _chunk_places(draft: Draft) -> Sequence[ChunkPlace]:
     ]
 
 
-def _priced(
-    batch_id: str, draft: _Refusal | Draft, account: Account, batches: Batches, ledger: Ledger
-) -> _Refusal | _Plan:
-    """The plan with what it is expected to cost, or the refusal of one that is over what the account may enqueue."""
+def _priced(draft: _Refusal | Draft, account: Account, ledger: Ledger) -> _Refusal | _Plan:
+    """The plan with what it is expected to cost."""
     if isinstance(draft, _Refusal):
         return draft
     runs = [each.run for each in draft.runs]
-    too_many = refuse_enqueued(account, batch_id, enqueued_by_model(runs), batches)
-    if too_many:
-        return _refuse(OVER_LIMIT, too_many)
     return _Plan(
         runs=runs, lines=draft.lines, invalid_lines=draft.invalid_lines,
         estimate=estimate_cost(account, runs, ledger),
     )  # fmt: skip
 
 
-def _with_hold(
-    batch: Batch, found_out: _Refusal | _Plan, account: Account, now: int, ledger: Ledger
-) -> _Refusal | _Plan:
-    """A plan with what it sets aside, or the refusal of one that the account can't bear. A batch that is being
-    cancelled runs nothing, so nothing is set aside for it."""
+def _with_holds(
+    batch: Batch, found_out: _Refusal | _Plan, account: Account, now: int, batches: Batches,
+    ledger: Ledger,
+) -> _Refusal | _Plan:  # fmt: skip
+    """A plan with what it sets aside, or the refusal of one that the account can't bear or may not enqueue. A batch
+    that is being cancelled runs nothing, so nothing is set aside for it."""
     if isinstance(found_out, _Refusal) or batch.status is BatchStatus.CANCELLING:
         return found_out
+    tokens = enqueued_by_model(found_out.runs)
     try:
+        enqueued = hold_enqueued(account, batch, tokens, batches, ledger)
         held = hold_credits(account, batch.id, found_out.estimate, now, ledger)
-    except InsufficientCredits as error:
+    except (QuotaExceeded, InsufficientCredits) as error:
         return _refuse(error.code, error.message)
-    return replace(found_out, hold=held)
+    return replace(found_out, hold=held, enqueued=enqueued)
 
 
 def settled_plan(batch: Batch, runs: Runs) -> Next | None:
@@ -221,12 +222,15 @@ def _settle(
         total=plan.lines,
         invalid_lines=plan.invalid_lines,
         now=now,
-        enqueued_tokens=enqueued_by_model(plan.runs),
+        enqueued_tokens={} if cancelling else enqueued_by_model(plan.runs),
+        holds_enqueued=plan.enqueued is not None,
         billing=account.billing,
         held_microdollars=plan.hold.microdollars if plan.hold else 0,
     )
     posted = postings(plan.hold.balance, plan.hold.entries) if plan.hold else ()
-    return [*(Add(run) for run in runs), *posted, Save(planned)]
+    row = plan.enqueued
+    held = () if row is None else (Save(row) if row.version else Add(row),)
+    return [*(Add(run) for run in runs), *posted, *held, Save(planned)]
 
 
 def _refusal(batch: Batch, found: MergedReports, lines_max: int) -> _Refusal | None:

@@ -29,6 +29,8 @@ from offpeak.aws.items import Item
 from offpeak.aws.ledger import (
     balance_from_item,
     balance_to_item,
+    enqueued_from_item,
+    enqueued_to_item,
     entry_from_item,
     entry_to_item,
 )
@@ -45,6 +47,7 @@ from offpeak.core.account import Account, ApiKey
 from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
+from offpeak.core.enqueued import Enqueued
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import CALLS_MAX, Group
@@ -73,6 +76,7 @@ MAPPERS: list[tuple[type, Callable[[Any], Item], Callable[[Item], Any]]] = [
     (Delivery, delivery_to_item, delivery_from_item),
     (Balance, balance_to_item, balance_from_item),
     (Entry, entry_to_item, entry_from_item),
+    (Enqueued, enqueued_to_item, enqueued_from_item),
 ]
 
 

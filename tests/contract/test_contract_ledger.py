@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from offpeak.core.enqueued import ENQUEUED_ID, Enqueued
 from offpeak.core.errors import NotFound, StateConflict
 from offpeak.core.ids import ACCOUNT
 from offpeak.core.ledger import BALANCE_ID, Balance, Entry
@@ -38,6 +39,20 @@ def test_an_entry_and_the_balance_come_back_as_they_were(ports: Ports) -> None:
     assert _entries(ports, account_id).rows == (replace(entry, version=1),)
 
 
+def test_what_is_enqueued_comes_back_as_it_was_and_is_no_entry(ports: Ports) -> None:
+    account_id = rows.fresh(ACCOUNT)
+    assert ports.ledger.enqueued(account_id) == Enqueued(account_id=account_id)
+    held = Enqueued(account_id=account_id).held({"some/model": 7, "other": 2})
+    ports.changes.commit(Add(held), Add(rows.balance(account_id)))
+    stored = ports.ledger.enqueued(account_id)
+    assert stored == replace(held, version=1)
+    ports.changes.commit(Save(stored.given_back({"other": 2})))
+    assert ports.ledger.enqueued(account_id).tokens == {"some/model": 7}
+    with pytest.raises(StateConflict):
+        ports.changes.commit(Save(stored.held({"other": 1})))
+    assert not _entries(ports, account_id).rows
+
+
 def test_an_entry_is_written_once_and_takes_the_balance_with_it(ports: Ports) -> None:
     account_id = rows.fresh(ACCOUNT)
     balance, entry = rows.balance(account_id), rows.entry(account_id)
@@ -52,7 +67,7 @@ def test_a_foreign_entry_and_the_balance_are_no_entries(ports: Ports) -> None:
     mine, theirs = rows.fresh(ACCOUNT), rows.fresh(ACCOUNT)
     entry = rows.entry(theirs)
     ports.changes.commit(Add(entry), Add(rows.balance(mine)))
-    for entry_id in (entry.id, BALANCE_ID, "", "settle:\x00"):
+    for entry_id in (entry.id, BALANCE_ID, ENQUEUED_ID, "", "settle:\x00"):
         with pytest.raises(NotFound):
             ports.ledger.entry(mine, entry_id)
     assert not _entries(ports, mine).rows

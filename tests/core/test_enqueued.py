@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offpeak.core.batch import Batch, BatchStatus
-from offpeak.core.enqueued import BYTES_A_TOKEN, estimate_tokens, held_tokens, over_limit
+from offpeak.core.enqueued import (
+    BYTES_A_TOKEN,
+    Enqueued,
+    estimate_tokens,
+    held_tokens,
+    over_limit,
+)
 
 COUNTS = st.integers(0, 10**9)
 
@@ -24,6 +30,17 @@ def test_every_byte_counts_and_no_tokens_are_lost_by_splitting() -> None:
     assert estimate_tokens(4_000) == 1_000
     assert 2 * estimate_tokens(4_001) >= estimate_tokens(8_002)
     assert BYTES_A_TOKEN == 4
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(1, 10**9)), max_size=8))
+def test_what_is_given_back_is_what_was_held(holds: list[dict[str, int]]) -> None:
+    row = Enqueued(account_id="a")
+    for tokens in holds:
+        row = row.held(tokens)
+    assert sum(row.tokens.values()) == sum(sum(tokens.values()) for tokens in holds)
+    for tokens in reversed(holds):
+        row = row.given_back(tokens)
+    assert row == Enqueued(account_id="a")
 
 
 def test_a_batch_holds_its_tokens_until_it_has_ended() -> None:

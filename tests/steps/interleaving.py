@@ -26,7 +26,7 @@ PORTS = (
 )  # fmt: skip
 LAGGING = {
     ("shards", "open"), ("runs", "queued"), ("batches", "open"), ("groups", "open"),
-    ("gatherings", "open"), ("workflows", "failed"),
+    ("gatherings", "open"), ("workflows", "failed"), ("batches", "open_of"),
 }  # fmt: skip
 
 

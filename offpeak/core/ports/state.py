@@ -10,6 +10,7 @@ from offpeak.core.account import Account, ApiKey
 from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
+from offpeak.core.enqueued import Enqueued
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
@@ -39,6 +40,7 @@ Row = (
     | Delivery
     | Balance
     | Entry
+    | Enqueued
     | ModelPools
     | AuditEntry
 )
