@@ -40,7 +40,7 @@ ACCESS: Mapping[str, Access] = {
             "webhooks",
             "deliveries",
         ),
-        updates=("requests",),
+        updates=("requests", "throttles"),
         deletes=("files", "webhooks"),
         # In work: where a request's result is, among those of its shard.
         reads_objects=(

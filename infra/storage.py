@@ -115,6 +115,7 @@ TABLES = {
     "pools": Schema(key=Key(("id", "S")), indexes={}),
     "audit": Schema(key=Key(("trail", "S"), ("id", "S")), indexes={}),
     "idempotency": Schema(key=Key(("pk", "S")), indexes={}, expires=True),
+    "throttles": Schema(key=Key(("id", "S")), indexes={}, expires=True),
     "webhooks": Schema(key=Key(("account_id", "S"), ("id", "S")), indexes={}),
     "deliveries": Schema(
         key=Key(("destination_id", "S"), ("id", "S")),

@@ -69,7 +69,9 @@ def build_app(ports: Ports) -> App:
         clock=ports.clock, accounts=ports.accounts, key_hashes=ports.key_hashes
     )
     open_paths = frozenset(route.rule for route in routes if route.scope is None)
-    throttle = Throttle(clock=ports.clock)
+    throttle = Throttle(
+        clock=ports.clock, throttles=ports.throttles, work_metrics=ports.work_metrics
+    )
     resolver.use([_authenticated_by(authentication, throttle, open_paths)])
     resolver.include_router(bind(routes))
     resolver.not_found(_nowhere(resolver, routes))
@@ -115,7 +117,7 @@ def _authenticated_by(
             return next_middleware(resolver)
         caller = authentication.caller(lower_headers(resolver.current_event.raw_event))
         logger.append_keys(account_id=caller.account.id, key_id=caller.key_id)
-        throttle.take(caller.account)
+        throttle.take(caller)
         resolver.append_context(caller=caller)  # type: ignore[no-untyped-call]
         return next_middleware(resolver)
 

@@ -31,9 +31,11 @@ from offpeak.core.ports import (
     Runs,
     Secrets,
     Shards,
+    Throttles,
     Tokenizers,
     Webhooks,
     Workflows,
+    WorkMetrics,
     Writer,
 )
 
@@ -81,6 +83,10 @@ class Ports(Protocol):
     def ledger(self) -> Ledger: ...
     @property
     def idempotency(self) -> Idempotency: ...
+    @property
+    def throttles(self) -> Throttles: ...
+    @property
+    def work_metrics(self) -> WorkMetrics: ...
     @property
     def workflows(self) -> Workflows: ...
     @property

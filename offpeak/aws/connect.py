@@ -38,6 +38,7 @@ from offpeak.aws.runs import DynamoRuns
 from offpeak.aws.shards import DynamoShards
 from offpeak.aws.signal_sources import ElectricityMaps, WattTime
 from offpeak.aws.table import Table
+from offpeak.aws.throttles import DynamoThrottles
 from offpeak.aws.tokenizers import StagedTokenizers
 from offpeak.aws.webhooks import DynamoWebhooks, ManagedKeyHashes, ManagedSecrets
 from offpeak.aws.work_metrics import LoggedMetrics
@@ -149,6 +150,10 @@ class Aws:
     @cached_property
     def idempotency(self) -> DynamoIdempotency:
         return DynamoIdempotency(self._table("idempotency"), self.clock)
+
+    @cached_property
+    def throttles(self) -> DynamoThrottles:
+        return DynamoThrottles(self._table("throttles"))
 
     @cached_property
     def workflows(self) -> StepFunctions:

@@ -18,6 +18,7 @@ from offpeak.core.ports.metrics import (
     POOL_DIMENSION,
     REGION_DIMENSION,
     STAGE_DIMENSION,
+    UNSHARED_THROTTLES,
     values_of,
 )
 
@@ -37,6 +38,9 @@ class LoggedMetrics:
 
     def publish_at_risk(self, pool: str, measured_at: int, batches: int) -> None:
         self._publish({POOL_DIMENSION: pool}, measured_at, {AT_RISK_BATCHES: batches})
+
+    def publish_unshared_throttles(self, measured_at: int) -> None:
+        self._publish({}, measured_at, {UNSHARED_THROTTLES: 1})
 
     def publish_signal(self, region: str, measured_at: int, values: Mapping[str, float]) -> None:
         self._publish({REGION_DIMENSION: region}, measured_at, values)

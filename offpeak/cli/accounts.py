@@ -57,7 +57,7 @@ def limits(
     ] = None,
     requests_per_second: Annotated[
         int | None,
-        typer.Option(min=1, max=100_000, help="HTTP requests, in each process of the API."),
+        typer.Option(min=1, max=100_000, help="HTTP requests of all its keys."),
     ] = None,
     stage: Stage = "dev",
 ) -> None:

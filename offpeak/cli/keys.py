@@ -42,12 +42,16 @@ def create(
             metavar="DURATION", help="How long it is good for: 12h, 90d, 52w; else for ever."
         ),
     ] = None,
+    requests_per_second: Annotated[
+        int | None,
+        typer.Option(min=1, help="HTTP requests a second of this key alone; else its account's."),
+    ] = None,
     stage: Stage = "dev",
 ) -> None:
     """Make a key and print it. It is shown this once; only its hash is kept."""
     expires_after = None if expires is None else parse_duration(expires, "--expires")
     with checked():
-        check_key(account or DEFAULT_ACCOUNT, name, expires_after)
+        check_key(account or DEFAULT_ACCOUNT, name, expires_after, requests_per_second)
     with deployment(stage, "accounts") as aws:
         made = create_key(
             account or DEFAULT_ACCOUNT,
@@ -55,6 +59,7 @@ def create(
             make_account=new_account or account is None,
             scope=scope,
             expires_after=expires_after,
+            requests_per_second=requests_per_second,
             clock=aws.clock,
             accounts=aws.accounts,
             changes=aws.changes,
@@ -71,9 +76,10 @@ def list_keys(account: AccountName = None, stage: Stage = "dev") -> None:
         keys = [(owner, key) for owner in owners for key in aws.accounts.keys(owner.id)]
         now = aws.clock.now()
     show_rows(
-        ("key", "account", "name", "ends in", "created", "revoked", "scope", "expires", "state"),
+        ("key", "account", "name", "ends in", "created", "revoked", "scope", "expires", "state", "requests/s"),
         ((key.id, owner.name, key.name, f"…{key.last4}", time_text(key.created_at),
-          time_text(key.revoked_at), key.scope, time_text(key.expires_at), _state(key, now))
+          time_text(key.revoked_at), key.scope, time_text(key.expires_at), _state(key, now),
+          "" if key.requests_per_second is None else f"{key.requests_per_second:,}")
          for owner, key in keys),
     )  # fmt: skip
 
@@ -89,7 +95,7 @@ def rotate(
     ] = "24h",
     stage: Stage = "dev",
 ) -> None:
-    """Make a key with the same name, scope and lifetime, and end the old one a little later."""
+    """Make a key with the same name, scope, limit and lifetime, and end the old one a little later."""
     seconds = 0 if overlap == "0" else parse_duration(overlap, "--overlap")
     check_key_id(key_id)
     with checked():

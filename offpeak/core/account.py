@@ -24,8 +24,8 @@ KEY_PREFIX = "sk-offpeak-"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one account may ask for. The defaults are the service's; each is liftable per account. Enqueued tokens are
-    per model, those of batches that have not ended; None is no limit. Requests a second are HTTP requests, counted by
-    each process of the API for itself."""
+    per model, those of batches that have not ended; None is no limit. Requests a second are HTTP requests, in bursts of
+    two seconds' worth at most (`core/throttle.py`)."""
 
     file_bytes_max: int = 10_000_000_000
     request_lines_max: int = 5_000_000
@@ -107,8 +107,8 @@ class Scope(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A key as we keep it: its hash (192 random bits need no salt or stretching), and its last four characters so that
-    a person can tell keys apart. `expires_at` is the first second in which it is refused. Keys from before there were
-    scopes may do everything."""
+    a person can tell keys apart. `expires_at` is the first second in which it is refused. `requests_per_second` is a
+    limit of its own, within the account's. Keys from before there were scopes may do everything."""
 
     hash: str
     id: str
@@ -119,6 +119,7 @@ class ApiKey:
     revoked_at: int | None = None
     expires_at: int | None = None
     scope: Scope = Scope.ADMIN
+    requests_per_second: int | None = None
     version: int = 0
 
     def is_good(self, now: float) -> bool:
@@ -149,11 +150,12 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who is calling, by which key, and what that may do."""
+    """Who is calling, by which key, and what that may do: `requests_per_second` is the key's own limit."""
 
     account: Account
     key_id: str
     scope: Scope
+    requests_per_second: int | None = None
 
 
 KEY_PEPPER = "key-pepper"

@@ -126,6 +126,10 @@ class MemoryWorkMetrics:
         self.signals: list[tuple[str, Mapping[str, float]]] = []
         self.estimates: list[tuple[str, Mapping[str, float]]] = []
         self.at_risk: list[tuple[str, int, int]] = []
+        self.unshared_throttles: list[int] = []
+
+    def publish_unshared_throttles(self, measured_at: int) -> None:
+        self.unshared_throttles.append(measured_at)
 
     def publish_work(self, pool: str, measured_at: int, work: ShardWork) -> None:
         self.published.append((pool, measured_at, work))

@@ -44,6 +44,7 @@ from offpeak.memory.rows import (
     MemoryShards,
     Tables,
 )
+from offpeak.memory.throttles import MemoryThrottles
 from offpeak.memory.tokenizers import MemoryTokenizers
 from offpeak.memory.webhooks import (
     MemoryCallbacks,
@@ -93,6 +94,7 @@ class Memory:
         self.ledger = MemoryLedger(tables)
         self.audit = MemoryAudit(tables)
         self.idempotency = MemoryIdempotency(lock, self.clock)
+        self.throttles = MemoryThrottles(lock)
         self.workflows = MemoryWorkflows(lock)
         self.dispatches = MemoryDispatches(lock)
         self.drops = MemoryDrops(lock)

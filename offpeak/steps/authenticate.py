@@ -41,7 +41,10 @@ class Authentication:
         key = self._look_up(secret, key_hash)
         if key is None or not key.is_good(now):
             raise Unauthenticated(_REFUSAL)
-        caller = Caller(account=self._accounts.get(key.account_id), key_id=key.id, scope=key.scope)
+        caller = Caller(
+            account=self._accounts.get(key.account_id), key_id=key.id, scope=key.scope,
+            requests_per_second=key.requests_per_second,
+        )  # fmt: skip
         if len(self._remembered) >= REMEMBERED_MAX:
             del self._remembered[next(iter(self._remembered))]
         forgotten_at = now + REMEMBERED_SECONDS

@@ -27,17 +27,18 @@ def create_key(
     make_account: bool,
     scope: Scope = Scope.ADMIN,
     expires_after: int | None = None,
+    requests_per_second: int | None = None,
     clock: Clock,
     accounts: Accounts,
     changes: Changes,
     key_hashes: KeyHashes,
 ) -> CreatedKey:
     """A new key called `name` for the account of this name or id, made first if it isn't there and `make_account`. It
-    is good for `expires_after` seconds; None is until it is revoked.
+    is good for `expires_after` seconds; None is until it is revoked. `requests_per_second` is a limit of its own.
 
     Raises NotFound for an unknown account, InvalidRequest for a name that several accounts bear or that is too long.
     """
-    check_key(account, name, expires_after)
+    check_key(account, name, expires_after, requests_per_second)
     now = clock.now()
     owner = find_account(account, accounts)
     if owner is None and not make_account:
@@ -46,8 +47,8 @@ def create_key(
         )
     new_owner = Account(id=new_id(ACCOUNT, now), name=account, created_at=int(now))
     made, secret = make_key(
-        (owner or new_owner).id, name, scope=scope, expires_after=expires_after, now=now,
-        key_hashes=key_hashes,
+        (owner or new_owner).id, name, scope=scope, expires_after=expires_after,
+        requests_per_second=requests_per_second, now=now, key_hashes=key_hashes,
     )  # fmt: skip
     if owner is None:
         changes.commit(Add(new_owner), Add(made))
@@ -56,17 +57,21 @@ def create_key(
     return CreatedKey(account=owner or new_owner, key=made, secret=secret)
 
 
-def check_key(account: str, name: str, expires_after: int | None) -> None:
-    """Raises InvalidRequest for a name that is too long, and for a life that is."""
+def check_key(
+    account: str, name: str, expires_after: int | None, requests_per_second: int | None
+) -> None:
+    """Raises InvalidRequest for a name that is too long, for a life that is, and for a limit that lets nothing pass."""
     _check_name(account, "account")
     _check_name(name, "name")
     if expires_after is not None and not 0 < expires_after <= LIFETIME_SECONDS_MAX:
         raise InvalidRequest("A key is good for a second to ten years.", param="expires")
+    if requests_per_second is not None and requests_per_second < 1:
+        raise InvalidRequest("A key may send one request a second at least.", param="rate")
 
 
 def make_key(
-    account_id: str, name: str, *, scope: Scope, expires_after: int | None, now: float,
-    key_hashes: KeyHashes,
+    account_id: str, name: str, *, scope: Scope, expires_after: int | None,
+    requests_per_second: int | None, now: float, key_hashes: KeyHashes,
 ) -> tuple[ApiKey, str]:  # fmt: skip
     """A new key, which no table has yet, and its secret."""
     secret = new_secret()
@@ -79,6 +84,7 @@ def make_key(
         created_at=int(now),
         expires_at=None if expires_after is None else int(now) + expires_after,
         scope=scope,
+        requests_per_second=requests_per_second,
     )
     return key, secret
 

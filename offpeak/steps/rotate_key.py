@@ -15,8 +15,8 @@ def rotate_key(
     key_id: str, overlap_seconds: int, *, clock: Clock, accounts: Accounts, changes: Changes,
     key_hashes: KeyHashes,
 ) -> CreatedKey:  # fmt: skip
-    """The new key. It has the old one's name and scope, and as long a life; the old one ends in `overlap_seconds`, or
-    when it was to end anyway. Both happen or neither.
+    """The new key. It has the old one's name, scope and limit, and as long a life; the old one ends in
+    `overlap_seconds`, or when it was to end anyway. Both happen or neither.
 
     Raises NotFound for an unknown key, StateConflict for one that is good no more, or that is being changed.
     """
@@ -31,8 +31,8 @@ def rotate_key(
         )
     account = accounts.get(old.account_id)
     new, secret = make_key(
-        account.id, old.name, scope=old.scope, expires_after=old.lifetime_seconds, now=now,
-        key_hashes=key_hashes,
+        account.id, old.name, scope=old.scope, expires_after=old.lifetime_seconds,
+        requests_per_second=old.requests_per_second, now=now, key_hashes=key_hashes,
     )  # fmt: skip
     changes.commit(Add(new), Save(old.rotated(overlap_seconds, int(now))))
     return CreatedKey(account=account, key=new, secret=secret)

@@ -55,6 +55,7 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "pools": (("id",), {}),
     "audit": (("trail", "id"), {}),
     "idempotency": (("pk",), {}),
+    "throttles": (("id",), {}),
     "webhooks": (("account_id", "id"), {}),
     "deliveries": (("destination_id", "id"), {"due": ("due_bucket", "due_at")}),
 }

@@ -41,6 +41,7 @@ from offpeak.core.ports import (
     Runs,
     Secrets,
     Shards,
+    Throttles,
     Tokenizers,
     Webhooks,
     Workflows,
@@ -88,6 +89,8 @@ class Ports(Protocol):
     def audit(self) -> Audit: ...
     @property
     def idempotency(self) -> Idempotency: ...
+    @property
+    def throttles(self) -> Throttles: ...
     @property
     def workflows(self) -> Workflows: ...
     @property

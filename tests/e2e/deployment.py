@@ -22,6 +22,7 @@ STAGE = "local"
 TABLES = (
     "accounts", "files", "batches", "runs", "shards", "requests", "groups", "gatherings",
     "ledger", "audit", "idempotency", "webhooks", "deliveries", "pools",
+    "throttles",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ NEEDS = {
     "group_checks": lambda a: a.asks_groups,
     "ledger": lambda a: "ledger" in a.reads,
     "idempotency": lambda a: "idempotency" in a.writes,
+    "throttles": lambda a: "throttles" in a.updates,
     "changes": lambda a: a.writes,
     "reader": lambda a: a.reads_objects,
     "writer": _writes,

@@ -64,6 +64,7 @@ TABLES: Mapping[str, tuple[Keys, Mapping[str, Keys], bool]] = {
     ),
     "audit": ([("trail", "HASH", "S"), ("id", "RANGE", "S")], {}, False),
     "idempotency": ([("pk", "HASH", "S")], {}, True),
+    "throttles": ([("id", "HASH", "S")], {}, True),
     "pools": ([("id", "HASH", "S")], {}, False),
     "webhooks": ([("account_id", "HASH", "S"), ("id", "RANGE", "S")], {}, False),
     "deliveries": (

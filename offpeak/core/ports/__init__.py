@@ -64,6 +64,7 @@ from offpeak.core.ports.state import (
     Save,
     Shards,
 )
+from offpeak.core.ports.throttles import Throttles
 from offpeak.core.ports.tokenizers import TOKENIZER_BYTES_MAX, Tokenizers
 from offpeak.core.ports.webhooks import KeyHashes, Secrets, Webhooks
 
@@ -126,6 +127,7 @@ __all__ = [
     "SignalMetrics",
     "SignalSource",
     "Signals",
+    "Throttles",
     "Tokenizers",
     "Verdict",
     "Webhooks",

@@ -29,6 +29,10 @@ What the sweep sees, once a minute while it is over zero:
 
     AtRiskBatches      batches       with work in this pool that are expected to miss their deadlines
 
+Where requests are counted, under the dimension `Stage` alone, once in five seconds while it lasts:
+
+    UnsharedThrottles  processes     that can't reach what all count requests by, and go by their own counts
+
 How good estimates were, a batch and model each, when it ends: no datum for batches that went past a mark at once.
 
     EstimateErrorAt10 EstimateErrorAt50    percent of the time from its plan to its end, by which the end was foretold
@@ -56,6 +60,7 @@ LEAST_SLACK_SECONDS = "LeastSlackSeconds"
 FAILED_SHARDS = "FailedShards"
 PLAN_AGE_SECONDS = "PlanAgeSeconds"
 AT_RISK_BATCHES = "AtRiskBatches"
+UNSHARED_THROTTLES = "UnsharedThrottles"
 MEASURE_SECONDS = 60
 """How often each pool is measured."""
 
@@ -120,3 +125,5 @@ class WorkMetrics(Protocol):
     def publish_at_risk(self, pool: str, measured_at: int, batches: int) -> None:
         """How many batches with work in this pool are at risk."""
         ...
+
+    def publish_unshared_throttles(self, measured_at: int) -> None: ...
