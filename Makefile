@@ -153,7 +153,7 @@ scale-on-paper: setup ## docs/scale.md's tables anew, from what bench-cost count
 AUDITED := $(sort $(wildcard requirements*.txt) containers/door/requirements.txt)
 audit: $(VENVS)/audit/.ready ## every locked dependency, looked up for known weaknesses; needs the internet
 	@failed=; for lock in $(filter-out requirements-vllm-overrides.txt,$(AUDITED)); do echo "$$lock"; \
-		$(VENVS)/audit/bin/pip-audit --disable-pip --require-hashes --progress-spinner off -r $$lock || failed="$$failed $$lock"; done; \
+		$(VENVS)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || failed="$$failed $$lock"; done; \
 	for folder in . tests/e2e/node; do echo "$$folder/package-lock.json"; \
 		npm audit --prefix $$folder --package-lock-only --audit-level=moderate || failed="$$failed $$folder/package-lock.json"; done; \
 	test -z "$$failed" || { echo "Known weaknesses, or no answer (it needs the internet):$$failed"; exit 1; }

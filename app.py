@@ -47,7 +47,14 @@ from infra.stacks import (
 )
 from infra.stage import Stage
 from infra.stages_file import StageError, check_regions, parse_stages, stage_named, with_door
-from offpeak.core.base_image import PIN_FILE, BaseImage, BaseImageError, parse_base_image
+from offpeak.core.base_image import (
+    DOOR_PIN,
+    WORKER_PIN,
+    BaseImage,
+    BaseImageError,
+    check_pinned,
+    parse_base_image,
+)
 from offpeak.core.catalogue import Catalogue, CatalogueError, Model, parse_catalogue
 from offpeak.core.fit import check_fit
 
@@ -69,8 +76,8 @@ def add_stacks(
     hub_token_secret: str | None = None,
     line_bytes_max: int = LINE_BYTES_MAX_DEFAULT,
 ) -> None:
-    """Every stack of a stage that serves `models`. Raises BaseImageError for a broken pin of the worker's image."""
-    base_image = parse_base_image((ROOT / PIN_FILE).read_text())
+    """Every stack of a stage that serves `models`. Raises BaseImageError for a broken pin of a container's base."""
+    base_image = read_pin(WORKER_PIN)
     storage = StorageStack(app, stage=stage).storage
     lifecycle = LifecycleStack(
         app,
@@ -83,7 +90,13 @@ def add_stacks(
     api = ApiStack(app, resources=lifecycle.resources, bundles=bundles).api
     door = None
     if stage.door:
-        door = DoorStack(app, resources=lifecycle.resources, api=api, bundles=bundles).door
+        door = DoorStack(
+            app,
+            resources=lifecycle.resources,
+            api=api,
+            bundles=bundles,
+            base_image=read_pin(DOOR_PIN),
+        ).door
     if stage.waf:
         WafStack(app, stage=stage, api=api, door=door)
     network = None
@@ -169,6 +182,18 @@ def check_fits(models: Sequence[Model], stage: Stage) -> None:
             check_fit(model)
 
 
+def read_pin(file: str) -> BaseImage:
+    """What a container is built on. Raises BaseImageError."""
+    return parse_base_image((ROOT / file).read_text(), file)
+
+
+def check_pins(stage: Stage) -> None:
+    """Raises BaseImageError where a container would be built on a tag. An emulator builds none."""
+    if not stage.emulated:
+        for file in (WORKER_PIN, *((DOOR_PIN,) if stage.door else ())):
+            check_pinned(read_pin(file), file)
+
+
 def choose_line_bytes_max(text: str) -> int:
     if text.isdecimal() and 0 < int(text) <= LINE_BYTES_MAX_MOST:
         return int(text)
@@ -209,6 +234,7 @@ def main() -> None:
         parse_catalogue(models_file.read_text()), read_context(app, "deploy", "all")
     )
     check_fits(models, stage)
+    check_pins(stage)
     add_stacks(
         app,
         stage=stage,

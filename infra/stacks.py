@@ -129,7 +129,13 @@ class DoorStack(Stack):
     """Files of any size, at the stage's own host name. Whether there is one is a stage's `door`."""
 
     def __init__(
-        self, scope: Construct, *, resources: Resources, api: Api, bundles: Bundles
+        self,
+        scope: Construct,
+        *,
+        resources: Resources,
+        api: Api,
+        bundles: Bundles,
+        base_image: BaseImage,
     ) -> None:
         stage = resources.stage
         super().__init__(
@@ -140,6 +146,7 @@ class DoorStack(Stack):
             "Image",
             directory=str(bundles.door),
             file="containers/door/Dockerfile",
+            build_args={"BASE_IMAGE": base_image.reference},
             exclude=["models.toml"],
             platform=ecr_assets.Platform.LINUX_AMD64,
         )

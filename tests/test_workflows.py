@@ -76,6 +76,7 @@ def test_every_lock_is_audited_and_the_suite_does_not_wait_for_it() -> None:
     assert len(hashed) > 8
     assert [str(lock) for lock in hashed if f" {lock}" not in asked] == []
     assert "for folder in . tests/e2e/node" in asked
+    assert "pip-audit --strict" in asked  # what can't be looked up is no pass
     assert "audit" not in (ROOT / ".ci/run").read_text()
     test = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
     assert "audit" not in test

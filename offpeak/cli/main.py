@@ -12,6 +12,7 @@ from offpeak.cli import (
     batches,
     drop,
     files,
+    images,
     keys,
     models,
     plan,
@@ -45,6 +46,7 @@ app.command()(usage.usage)
 app.command()(audit.audit)
 app.command()(redrive)
 app.add_typer(files.app, name="files")
+app.add_typer(images.app, name="images")
 app.add_typer(keys.app, name="keys")
 models.app.command()(weights.stage)
 app.add_typer(credits_app, name="credits")

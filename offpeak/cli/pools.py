@@ -8,18 +8,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import boto3
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 
-from offpeak.cli.base_images import find_digest, registry_region, resolve_image
+from offpeak.cli.base_images import registry_region, resolve_image
 from offpeak.cli.client import Api
 from offpeak.cli.errors import CliError, UsageError
+from offpeak.cli.images import digest_of
 from offpeak.cli.settings import ApiKey, BaseUrl, read_settings
 from offpeak.cli.show import AsJson, plain, say, show_json
 from offpeak.cli.smoke import Smoke, SmokeFailed, run_smoke
 from offpeak.cli.words import check_region, read_models
-from offpeak.core.base_image import PIN_FILE, BaseImage, format_base_image
+from offpeak.core.base_image import WORKER_PIN, format_base_image
 from offpeak.core.catalogue import Model
 from offpeak.core.ports.metrics import NAMESPACE
 
@@ -35,9 +34,10 @@ def pin(
     ] = None,
     region: Annotated[str, typer.Option(envvar="AWS_REGION", help="Whose registry.")] = REGION,
     digest: Annotated[
-        bool, typer.Option(help="Ask the registry for the digest, with AWS credentials.")
+        bool,
+        typer.Option(help="Ask the registry for the digest, without which nothing is deployed."),
     ] = True,
-    file: Annotated[Path, typer.Option(help="Where synthesis reads it.")] = Path(PIN_FILE),
+    file: Annotated[Path, typer.Option(help="Where synthesis reads it.")] = Path(WORKER_PIN),
 ) -> None:
     """Choose the image that the worker is built on, and write its tag and digest."""
     check_region(region)
@@ -45,7 +45,7 @@ def pin(
         raise UsageError(f"{file.parent} is not here: run this in Offpeak's checkout.")
     image = resolve_image(version, region)
     if digest:
-        image = replace(image, digest=_digest(image))
+        image = replace(image, digest=digest_of(image))
     try:
         file.write_text(format_base_image(image))
     except OSError as error:
@@ -56,17 +56,6 @@ def pin(
         f"  aws ecr get-login-password --region {where} | docker login --username AWS --password-stdin {registry}"
     )
     print(image.reference)
-
-
-def _digest(image: BaseImage) -> str:
-    try:
-        return find_digest(image, boto3.client("ecr", region_name=registry_region(image)))
-    except ClientError as error:
-        raise CliError(f"The registry refused: {error}") from None
-    except BotoCoreError as error:
-        raise UsageError(
-            f"The registry can't be asked: {str(error).rstrip('.')}. Check AWS credentials, or give --no-digest."
-        ) from None
 
 
 @app.command()

@@ -1,5 +1,5 @@
-"""The image that the worker's container is built on: `containers/vllm/base-image.toml`, which `offpeak pools pin`
-writes and synthesis reads."""
+"""The images that our containers are built on: a `base-image.toml` beside each Dockerfile, which `offpeak images pin`
+and `offpeak pools pin` write, and synthesis reads. What is deployed is built on a digest: a tag may be moved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 import tomllib
 from dataclasses import dataclass
 
-PIN_FILE = "containers/vllm/base-image.toml"
+WORKER_PIN = "containers/vllm/base-image.toml"
+DOOR_PIN = "containers/door/base-image.toml"
 _REPOSITORY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -27,34 +28,47 @@ class BaseImage:
     digest: str | None = None
 
     @property
+    def registry(self) -> str:
+        return self.repository.partition("/")[0]
+
+    @property
     def reference(self) -> str:
         """What `FROM` takes."""
         tagged = f"{self.repository}:{self.tag}"
         return tagged if self.digest is None else f"{tagged}@{self.digest}"
 
 
-def parse_base_image(text: str) -> BaseImage:
-    """Raises BaseImageError."""
+def parse_base_image(text: str, file: str = WORKER_PIN) -> BaseImage:
+    """`file` is what an error names. Raises BaseImageError."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BaseImageError(f"{PIN_FILE} is not TOML: {error}") from None
+        raise BaseImageError(f"{file} is not TOML: {error}") from None
     if unknown := sorted(set(table) - {"repository", "tag", "digest"}):
-        raise BaseImageError(f"{PIN_FILE}: there is no field {unknown[0]!r}.")
-    repository = _field(table.get("repository"), "repository", _REPOSITORY)
-    tag = _field(table.get("tag"), "tag", _TAG)
+        raise BaseImageError(f"{file}: there is no field {unknown[0]!r}.")
+    repository = _field(file, table.get("repository"), "repository", _REPOSITORY)
+    tag = _field(file, table.get("tag"), "tag", _TAG)
     digest = table.get("digest")
     return BaseImage(
         repository=repository,
         tag=tag,
-        digest=None if digest is None else _field(digest, "digest", _DIGEST),
+        digest=None if digest is None else _field(file, digest, "digest", _DIGEST),
     )
+
+
+def check_pinned(image: BaseImage, file: str) -> None:
+    """Raises BaseImageError for a tag alone."""
+    if image.digest is None:
+        raise BaseImageError(
+            f"{file} names a tag, {image.reference}, under which other bytes may lie tomorrow. Pin it first: "
+            "`offpeak images pin`, then commit the file."
+        )
 
 
 def format_base_image(image: BaseImage) -> str:
     """The file's text."""
     lines = [
-        "# The image under the worker's container. Written by `offpeak pools pin`, read at synthesis.",
+        "# The image under this container. `offpeak images pin` writes its digest; read at synthesis.",
         f'repository = "{image.repository}"',
         f'tag = "{image.tag}"',
     ]
@@ -63,7 +77,7 @@ def format_base_image(image: BaseImage) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _field(value: object, name: str, pattern: re.Pattern[str]) -> str:
+def _field(file: str, value: object, name: str, pattern: re.Pattern[str]) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise BaseImageError(f"{PIN_FILE}: {name} is {value!r}; it must match {pattern.pattern}.")
+    raise BaseImageError(f"{file}: {name} is {value!r}; it must match {pattern.pattern}.")

@@ -19,7 +19,7 @@ from offpeak.cli import base_images, pools
 from offpeak.cli.base_images import find_digest, registry_region, resolve_image
 from offpeak.cli.errors import CliError, UsageError
 from offpeak.core.base_image import (
-    PIN_FILE,
+    WORKER_PIN,
     BaseImage,
     BaseImageError,
     format_base_image,
@@ -50,7 +50,7 @@ def test_what_the_sdk_does_not_know_is_said_in_its_words(sdk_python: Path) -> No
 
 def test_our_default_base_is_the_one_that_the_sdk_names(sdk_python: Path) -> None:
     """The committed pin names AWS's public registry, which needs no login, by the same tag."""
-    pin = parse_base_image((ROOT / PIN_FILE).read_text())
+    pin = parse_base_image((ROOT / WORKER_PIN).read_text())
     assert resolve_image(pin.tag.partition("-")[0], "us-east-1", sdk_python).tag == pin.tag
 
 
@@ -128,7 +128,7 @@ def test_the_command_writes_the_newest_image_of_a_region_and_prints_its_referenc
     sdk_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base_images, "SDK_PYTHON", sdk_python)
-    monkeypatch.setattr(pools, "_digest", lambda _: DIGEST)
+    monkeypatch.setattr(pools, "digest_of", lambda _: DIGEST)
     file = tmp_path / "base-image.toml"
     done = CliRunner().invoke(pools.app, ["pin", "--region", "eu-central-1", "--file", str(file)])
     assert done.exit_code == 0, done.output

@@ -38,8 +38,9 @@ def test_the_base_image_is_aws_s_of_cuda_13_for_sagemaker() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+-gpu-py\d+-cu13\d-ubuntu[\d.]+-sagemaker", base.tag)
 
 
-def test_the_build_takes_its_base_from_the_pin_alone() -> None:
-    dockerfile = (FOLDER / "Dockerfile").read_text()
+@pytest.mark.parametrize("container", ["vllm", "door"])
+def test_the_build_takes_its_base_from_the_pin_alone(container: str) -> None:
+    dockerfile = (ROOT / "containers" / container / "Dockerfile").read_text()
     assert re.findall(r"^ARG BASE_IMAGE.*$", dockerfile, re.M) == ["ARG BASE_IMAGE"]
     assert re.findall(r"^FROM .*$", dockerfile, re.M) == ["FROM ${BASE_IMAGE}"]
 

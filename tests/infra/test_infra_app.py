@@ -10,8 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from app import ROOT, ContextError, choose_line_bytes_max, choose_models, choose_target
+from app import (
+    ROOT,
+    ContextError,
+    check_pins,
+    choose_line_bytes_max,
+    choose_models,
+    choose_target,
+    read_pin,
+)
 from infra.roles import ACCESS
+from infra.stage import Stage
+from offpeak.core.base_image import DOOR_PIN, WORKER_PIN, BaseImage, BaseImageError
 from offpeak.core.catalogue import Catalogue
 from tests.infra.synthesised import CONTEXT
 
@@ -163,3 +173,38 @@ def test_the_longest_line_is_a_number_of_bytes_within_reason() -> None:
     for wrong in ("0", "-1", "1e6", "10000000000"):
         with pytest.raises(ContextError, match="give 1 to"):
             choose_line_bytes_max(wrong)
+
+
+# ── what containers are built on ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("file", [WORKER_PIN, DOOR_PIN])
+def test_the_committed_bases_are_read(file: str) -> None:
+    assert read_pin(file).tag
+
+
+def test_nothing_is_deployed_on_a_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests: dict[str, str | None] = {WORKER_PIN: f"sha256:{'0' * 64}", DOOR_PIN: None}
+
+    def pin(file: str) -> BaseImage:
+        return BaseImage(repository="registry.example/base", tag="1", digest=digests[file])
+
+    monkeypatch.setattr("app.read_pin", pin)
+    check_pins(Stage(name="prod"))
+    check_pins(Stage(name="local", emulated=True, door=True))
+    with pytest.raises(BaseImageError, match=r"containers/door/base-image\.toml names a tag"):
+        check_pins(Stage(name="prod", door=True))
+    digests[WORKER_PIN] = None
+    check_pins(Stage(name="local", emulated=True))
+    with pytest.raises(BaseImageError, match="Pin it first: `offpeak images pin`"):
+        check_pins(Stage(name="prod"))
+
+
+def test_the_refusal_is_a_sentence_that_names_the_command(tmp_path: Path) -> None:
+    """In a checkout where nobody has run it, as this one is."""
+    if read_pin(WORKER_PIN).digest is not None:
+        pytest.skip("This checkout is pinned.")
+    done = _run(tmp_path, stage="dev", deploy="phi-4")
+    assert done.returncode == 1
+    assert done.stderr.startswith("app.py: containers/vllm/base-image.toml names a tag")
+    assert "`offpeak images pin`" in done.stderr

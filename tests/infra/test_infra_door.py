@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from app import ContextError, choose_door
+from app import ContextError, choose_door, read_pin
 from containers.door.app import HEALTH_PATH
 from containers.door.settings import DoorSettings
 from infra.bundles import Bundles
 from infra.roles import DOOR_ACCESS
 from infra.stages_file import StageError, parse_stages
+from offpeak.core.base_image import DOOR_PIN
 from offpeak.core.catalogue import Catalogue
 from tests.infra.door_stage import DOOR_STAGE
 from tests.infra.synthesised import STAGES, Synthesised, synthesise
@@ -48,6 +49,12 @@ def variables(staged: Synthesised) -> dict[str, Any]:
 def test_a_stage_has_no_door_unless_it_says_so(prod: Synthesised, dev: Synthesised) -> None:
     for stage in (prod, dev):
         assert "door" not in stage.templates
+
+
+def test_the_image_is_built_on_the_pinned_base(staged: Synthesised) -> None:
+    [path] = Path(staged.app.synth().directory).glob("*-door.assets.json")
+    [image] = json.loads(path.read_text())["dockerImages"].values()
+    assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": read_pin(DOOR_PIN).reference}
 
 
 def test_the_context_goes_over_the_stage() -> None:

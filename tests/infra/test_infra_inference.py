@@ -12,7 +12,7 @@ import pytest
 from app import ROOT
 from infra.bundles import Bundles
 from infra.model_checks import UnfitModel
-from offpeak.core.base_image import PIN_FILE, parse_base_image
+from offpeak.core.base_image import WORKER_PIN, parse_base_image
 from offpeak.core.catalogue import Catalogue, Model, parse_catalogue
 from offpeak.core.pricing import Prices
 from tests.infra.synthesised import Synthesised, synthesise
@@ -166,7 +166,7 @@ def _build_args(stage: Synthesised, pool: str) -> Mapping[str, str]:
 
 
 def test_the_image_is_built_on_the_pinned_base(prod: Synthesised) -> None:
-    pin = parse_base_image((ROOT / PIN_FILE).read_text())
+    pin = parse_base_image((ROOT / WORKER_PIN).read_text())
     assert _build_args(prod, "phi-4")["BASE_IMAGE"] == pin.reference
 
 
