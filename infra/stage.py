@@ -110,7 +110,7 @@ class Stage:
 
     @property
     def has_key(self) -> bool:
-        return self.customer_key and not self.emulated
+        return self.customer_key
 
     @property
     def removal_policy(self) -> RemovalPolicy:
