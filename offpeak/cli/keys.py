@@ -44,7 +44,9 @@ def create(
     ] = None,
     requests_per_second: Annotated[
         int | None,
-        typer.Option(min=1, help="HTTP requests a second of this key alone; else its account's."),
+        typer.Option(
+            min=1, max=100_000, help="HTTP requests a second of this key alone; else its account's."
+        ),
     ] = None,
     stage: Stage = "dev",
 ) -> None:

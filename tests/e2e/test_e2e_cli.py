@@ -198,8 +198,9 @@ def test_a_key_is_made_with_a_scope_and_an_end_and_rotated(
 
     account = f"{tmp_path.name}-weak"
     made = keys(
-        "create", "--account", account, "--new-account", "--scope", "read", "--expires", "90d"
-    )
+        "create", "--account", account, "--new-account", "--scope", "read", "--expires", "90d",
+        "--requests-per-second", "50",
+    )  # fmt: skip
     assert "scope read, good until" in made.stderr
     old = aws.accounts.key(aws.key_hashes.hash_key(made.stdout.strip()))
     assert old.lifetime_seconds == 90 * 86_400
@@ -213,7 +214,7 @@ def test_a_key_is_made_with_a_scope_and_an_end_and_rotated(
     assert ends is not None
     assert ends <= aws.clock.now() + 3_600
     listed = [line.split("\t") for line in keys("list", "--account", account).stdout.splitlines()]
-    assert [(cells[6], cells[8]) for cells in listed] == [("read", "good")] * 2
+    assert [(cells[6], cells[8], cells[9]) for cells in listed] == [("read", "good", "50")] * 2
 
 
 def test_an_accounts_limits_are_set_by_a_preset_and_lifted_one_by_one(

@@ -22,8 +22,8 @@ def memory() -> Memory:
 def make(memory: Memory, expires_after: int | None = None) -> ApiKey:
     return create_key(
         "research", "ci", make_account=True, scope=Scope.SUBMIT, expires_after=expires_after,
-        clock=memory.clock, accounts=memory.accounts, changes=memory.changes,
-        key_hashes=memory.key_hashes,
+        requests_per_second=7, clock=memory.clock, accounts=memory.accounts,
+        changes=memory.changes, key_hashes=memory.key_hashes,
     ).key  # fmt: skip
 
 
@@ -60,6 +60,11 @@ def test_the_new_one_lives_as_long_as_the_old_one_was_made_for(memory: Memory) -
     new = rotate(memory, old.id).key
     assert new.lifetime_seconds == 90 * DAY
     assert new.expires_at == int(memory.clock.now()) + 90 * DAY
+
+
+def test_the_new_one_has_the_old_ones_scope_and_limit(memory: Memory) -> None:
+    new = rotate(memory, make(memory).id).key
+    assert (new.scope, new.requests_per_second) == (Scope.SUBMIT, 7)
 
 
 def test_a_key_that_has_ended_is_not_rotated(memory: Memory) -> None:
