@@ -227,8 +227,8 @@ def _commit(
     balance and its enqueued tokens meanwhile."""
     for _ in range(POSTINGS_MAX):
         posted = postings(ledger.balance(ended.account_id), entries)
+        freed = free_enqueued(batch, ledger)
         try:
-            freed = free_enqueued(batch, ledger)
             changes.commit(*(Add(file) for file in files), *posted, *freed, Save(ended))
         except StateConflict:
             found = batches.get(ended.account_id, ended.id)
