@@ -109,10 +109,6 @@ class Stage:
         return f"{self.named(Aws.ACCOUNT_ID)}-{Aws.REGION}"
 
     @property
-    def has_key(self) -> bool:
-        return self.customer_key
-
-    @property
     def removal_policy(self) -> RemovalPolicy:
         return RemovalPolicy.RETAIN if self.keep_data else RemovalPolicy.DESTROY
 

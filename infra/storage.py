@@ -133,7 +133,7 @@ class Storage(Construct):
     def __init__(self, scope: Construct, id: str, *, stage: Stage) -> None:
         super().__init__(scope, id)
         self.key: kms.IKey | None = None
-        if stage.has_key:
+        if stage.customer_key:
             self.key = Encryption(self, "Encryption", stage=stage).key
         self.bucket = self._bucket(stage)
         self.tables: Mapping[str, dynamodb.Table] = {

@@ -133,15 +133,13 @@ def test_roles_have_no_managed_policies_but_the_gateways_log_role(prod: Synthesi
     assert "AmazonAPIGatewayPushToCloudWatchLogs" in next(iter(managed.values()))
 
 
-def test_only_requests_are_updated_unread_or_read_by_the_hundred(prod: Synthesised) -> None:
-    tables = {
-        s.resource
-        for s in _statements(prod)
-        if {"dynamodb:UpdateItem", "dynamodb:BatchGetItem"} & set(s.actions)
-        and "/" not in s.resource
-    }
-    assert tables
-    assert all("Requests" in table for table in tables)
+def test_only_requests_and_throttles_are_updated_unread(prod: Synthesised) -> None:
+    def updated(action: str) -> set[str]:
+        found = {s.resource for s in _statements(prod) if action in s.actions}
+        return {re.sub(r".*?(Requests|Throttles).*", r"\1", each) for each in found}
+
+    assert updated("dynamodb:UpdateItem") == {"Requests", "Throttles"}
+    assert updated("dynamodb:BatchGetItem") == {"Requests"}
 
 
 def test_nobody_scans_or_drops_a_table(prod: Synthesised) -> None:
