@@ -90,19 +90,6 @@ def typical(region: str, when: float) -> float:
     return grid.grams * grid.shape.factor(at.month, at.hour)
 
 
-def average_at(region: str, signals: Sequence[Signal], when: float) -> tuple[float, str]:
-    """gCO2eq/kWh of the average kWh at this time, and the source: for receipts. A signal is good for a time that it
-    has points for, and for the hour before, when it was not fetched yet."""
-    known = [each for each in signals if each.kind is SignalKind.AVERAGE]
-    for signal in sorted(known, key=lambda each: -each.issued_at):
-        first = signal.points[0]
-        at = max(when, first.start) if when >= first.start - HOUR else when
-        value = signal.mean(at, at + 1)
-        if value is not None:
-            return value, signal.source
-    return typical(region, when), grid_of(region).described
-
-
 # ── what is fresh ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -38,6 +38,14 @@ def earlier_issues(newest: Signal, signals: Iterable[Signal]) -> list[Signal]:
     ]
 
 
+def last_issues(signals: Iterable[Signal]) -> list[Signal]:
+    """Of each source the newest alone: the best that is known of the hour that is now, for receipts."""
+    found: dict[tuple[str, str], Signal] = {}
+    for each in sorted(signals, key=lambda each: each.issued_at):
+        found[each.source, each.kind] = each
+    return list(found.values())
+
+
 def lagged_average(newest: Signal, earlier: Iterable[Signal], starts: range) -> list[float | None]:
     """A value for each slot, as long as `starts` steps; None where the newest issue leaves a part of it open."""
     values = slot_means(newest, starts)

@@ -21,7 +21,7 @@ from offpeak.core.layout import curve_key, grid_hours_key, signal_key
 from offpeak.core.ports import Clock, Reader, SignalMetrics, SignalSource, Writer
 from offpeak.core.signal import Signal, SignalKind
 from offpeak.planner.forecast import forecast
-from offpeak.planner.lagged_average import kept_issues
+from offpeak.planner.lagged_average import kept_issues, last_issues
 from offpeak.steps.stored_signals import SIGNAL_BYTES_MAX, StoredSignals
 from offpeak.wire.signals import CURVE_BYTES_MAX, decode_signals, encode_signals, parse_curve
 
@@ -77,7 +77,7 @@ def _fetch(
         else:
             logger.error("signals of %s from %s: %s", region, name, told)
             errors.append(f"{name}: {told}")
-    signals = StoredSignals(reader, clock).newest(region)
+    signals = last_issues(StoredSignals(reader, clock).newest(region))
     carbon = forecast([region], {region: signals}, start=now, slots=1, now=now)[region].carbon
     _write_down(region, now, GridHour(round(carbon.values[0], 2), carbon.source), reader, writer)
     if metrics is not None and (sources or signals):

@@ -20,7 +20,6 @@ from offpeak.core.signal import (
 from offpeak.planner.forecast import (
     FRESH_SECONDS,
     RegionForecast,
-    average_at,
     forecast,
     instance_hour,
     typical,
@@ -168,17 +167,6 @@ def test_every_region_has_a_typical_year() -> None:
         assert sum(around) / len(around) == pytest.approx(grid.grams, rel=0.05)
         assert grid.described.count(str(grid.year)) >= 1
     assert typical("mars-north-1", NOW) == WORLD.grams
-
-
-def test_a_receipt_goes_by_what_was_known_at_the_time() -> None:
-    told = signal(SignalKind.AVERAGE, 10, 20)
-    first = told.points[0].start
-    assert average_at("eu-north-1", [told], first + HOUR + 5) == (20, "told")
-    assert average_at("eu-north-1", [told], first - 60) == (10, "told")
-    value, source = average_at("eu-north-1", [told], first - 2 * HOUR)
-    assert value == GRIDS["eu-north-1"].grams
-    assert "yearly average" in source
-    assert "yearly" in average_at("eu-north-1", [signal(SignalKind.MARGINAL, 1)], NOW)[1]
 
 
 @given(

@@ -64,6 +64,17 @@ def test_what_a_service_said_before_is_kept_beside_its_newest_word() -> None:
     assert [each.points[0].value for each in stored] == [30.0, 60.0, 90.0]
 
 
+def test_receipts_go_by_the_newest_word_alone() -> None:
+    world, service = Memory(), Service()
+    for grams in (90.0, 30.0):
+        service.grams = grams
+        world.clock.advance(7 * HOUR)
+        fetch(world, service)
+    now = int(world.clock.now())
+    [hour] = past_hours(REGION, now - now % HOUR, now + 1, world.reader).values()
+    assert hour.grams == 30.0
+
+
 def test_of_an_operators_curve_only_the_newest_counts() -> None:
     world, service = Memory(), Service()
     service.grams = None
