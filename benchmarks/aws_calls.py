@@ -15,26 +15,23 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.dynamo_units import CapacityMeter, Units, UnknownCall
-from offpeak.local.processes import free_port
+from benchmarks.threaded_server import ThreadedServer
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([a-z0-9-]+)/aws4_request")
 _CALLER = re.compile(r"\bapp/(\S+)")
 _HOP_BY_HOP = frozenset({"connection", "content-length", "transfer-encoding", "keep-alive"})
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 CLIENT = "client"
-START_SECONDS_MAX = 30.0
 CALL_SECONDS_MAX = 120.0
 
 
@@ -53,7 +50,7 @@ class Call:
     units: tuple[Units, ...] = field(default=())
 
 
-class Recorder:
+class Recorder(ThreadedServer):
     """`named` gives a table its name in `infra.storage.TABLES`. Safe to read while calls come in."""
 
     def __init__(self, target: str, named: Callable[[str], str]) -> None:
@@ -61,39 +58,11 @@ class Recorder:
         self._meter = CapacityMeter(named)
         self._lock = threading.Lock()
         self._calls: list[Call] = []
-        self._port = free_port()
-        config = uvicorn.Config(
-            _app(self), host="127.0.0.1", port=self._port, log_level="warning",
-            server_header=False, date_header=False, timeout_graceful_shutdown=2,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        super().__init__(_app(self))
 
     @property
     def target(self) -> str:
         return self._target
-
-    def __enter__(self) -> Recorder:
-        self._thread.start()
-        give_up_at = time.monotonic() + START_SECONDS_MAX
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up_at:
-                raise RuntimeError("The recorder did not start.")
-            time.sleep(0.01)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
 
     def calls(self, since: int = 0) -> list[Call]:
         """All of them from number `since` on, in the order in which they were answered."""

@@ -16,21 +16,19 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.aws_calls import describe
-from offpeak.local.processes import free_port
+from benchmarks.threaded_server import ThreadedServer
 from tests.faults.sockets import pid_of_client
 
 SECONDS_MAX = 120.0
@@ -93,7 +91,7 @@ class Halt:
         return await asyncio.to_thread(self._released.wait, SECONDS_MAX)
 
 
-class Crossing:
+class Crossing(ThreadedServer):
     """Listens on 127.0.0.1 and speaks to `target`."""
 
     def __init__(self, target: str) -> None:
@@ -101,26 +99,7 @@ class Crossing:
         self._lock = threading.Lock()
         self._halts: list[Halt] = []
         self._reached: list[Halt] = []
-        self._port = free_port()
-        config = uvicorn.Config(
-            self._app(), host="127.0.0.1", port=self._port, log_level="warning",
-            server_header=False, date_header=False, timeout_graceful_shutdown=2,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def __enter__(self) -> Crossing:
-        self._thread.start()
-        give_up_at = time.monotonic() + SECONDS_MAX
-        while not self._server.started:
-            assert self._thread.is_alive(), "the crossing did not start"
-            assert time.monotonic() < give_up_at, "the crossing did not start in time"
-            time.sleep(0.01)
-        return self
+        super().__init__(self._app())
 
     def __exit__(
         self,
@@ -129,8 +108,7 @@ class Crossing:
         trace: TracebackType | None,
     ) -> None:
         self.clear()
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
+        super().__exit__(kind, error, trace)
 
     def halt(self, at: At, *, deadly: bool = False) -> Halt:
         halt = Halt(at, deadly=deadly)
@@ -162,7 +140,7 @@ class Crossing:
         if halt is None:
             return True
         assert request.client is not None
-        pid = await asyncio.to_thread(pid_of_client, request.client.port, self._port)
+        pid = await asyncio.to_thread(pid_of_client, request.client.port, self.port)
         return await halt.reach(pid)
 
     def _app(self) -> Starlette:
