@@ -26,13 +26,12 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from offpeak.local.processes import free_port
+from benchmarks.threaded_server import ThreadedServer
 from offpeak.worker.engines.echo import EchoEngine
 from tests.faults.sockets import pid_of_client
 
@@ -42,7 +41,7 @@ _PAGE = "<html><h1>502 Bad Gateway</h1></html>"
 _MIB = b" " * 2**20
 
 
-class EngineServer:
+class EngineServer(ThreadedServer):
     def __init__(self, model: str) -> None:
         self._echo = EchoEngine(model)
         self._model = model
@@ -51,24 +50,7 @@ class EngineServer:
         self._loaded = threading.Event()
         self._loaded.set()
         self._asked: list[str] = []
-        self._port = free_port()
-        config = uvicorn.Config(
-            self._app(), host="127.0.0.1", port=self._port, log_level="critical",
-            timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def __enter__(self) -> EngineServer:
-        self._thread.start()
-        while not self._server.started:
-            assert self._thread.is_alive(), "the engine's server did not start"
-            time.sleep(0.01)
-        return self
+        super().__init__(self._app(), log_level="critical", drain_seconds=1)
 
     def __exit__(
         self,
@@ -77,8 +59,7 @@ class EngineServer:
         trace: TracebackType | None,
     ) -> None:
         self.open_gate()
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
+        super().__exit__(kind, error, trace)
 
     def close_gate(self) -> None:
         self._gate.clear()
@@ -116,7 +97,7 @@ class EngineServer:
         self._asked.append(text)
         if "[[kill]]" in text:
             assert request.client is not None
-            pid = await asyncio.to_thread(pid_of_client, request.client.port, self._port)
+            pid = await asyncio.to_thread(pid_of_client, request.client.port, self.port)
             os.kill(pid, signal.SIGKILL)
             return Response(status_code=503)  # to nobody
         if "[[gate]]" in text:

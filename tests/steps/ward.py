@@ -11,9 +11,9 @@ from typing import Any
 from offpeak.core.account import Account
 from offpeak.core.batch import Batch
 from offpeak.core.catalogue import Catalogue
-from offpeak.core.ports import Add
+from offpeak.core.ports import Add, Save
 from offpeak.core.run import Run
-from offpeak.core.shard import Shard
+from offpeak.core.shard import Shard, ShardStatus
 from offpeak.memory.memory import Memory
 from offpeak.steps.assemble_results import assemble_results
 from offpeak.steps.close_batch import close_batch
@@ -23,6 +23,7 @@ from offpeak.steps.finalize_batch import finalize_batch
 from offpeak.steps.harvest_shards import harvest_shards
 from offpeak.steps.plan_shards import plan_shards
 from offpeak.steps.release_runs import release_runs
+from offpeak.steps.sweep import Swept, sweep
 from offpeak.steps.validate_range import validate_range
 from offpeak.wire.invocation import encode_report
 from offpeak.wire.notices import InvocationNotice, Outcome
@@ -129,3 +130,17 @@ def notice(
         batch_id=BATCH, run=0, number=number, attempt=attempt, outcome=outcome,
         report_key=report_key,
     )  # fmt: skip
+
+
+def claim(ward: Ward, number: int) -> None:
+    claimed = ward.shard(number).claimed(1, "w", int(ward.clock.now()) + 10_000)
+    ward.changes.commit(Save(claimed))
+
+
+def statuses(ward: Ward) -> list[ShardStatus]:
+    return [shard.status for shard in ward.shards.of_run(BATCH, 0)]
+
+
+def swept(ward: Ward) -> Swept:
+    found: Swept = ward.call(sweep)
+    return found

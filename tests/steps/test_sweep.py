@@ -1,136 +1,28 @@
-"""Release, cancel, the sweep and the check of the ending, one at a time; together they are in test_whole_batches."""
+"""What the sweep finds by time and sets right, one at a time; with all else it is in test_whole_batches."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from offpeak.core.batch import TASK_TOKENS_MAX, BatchStatus
-from offpeak.core.errors import StateConflict, Unavailable
-from offpeak.core.file import File
+from offpeak.core.batch import BatchStatus
+from offpeak.core.errors import Unavailable
 from offpeak.core.ports import Add, Save
-from offpeak.core.run import CloseReason, RunStatus
+from offpeak.core.run import CloseReason
 from offpeak.core.shard import ShardStatus
 from offpeak.steps import sweep as sweep_module
-from offpeak.steps.announce_batch import announce_batch
-from offpeak.steps.cancel_batch import cancel_batch
 from offpeak.steps.close_batch import close_batch
-from offpeak.steps.close_runs import GRACE_SECONDS
 from offpeak.steps.sweep import (
     REDRIVE_SECONDS,
     REDRIVE_SECONDS_MAX,
     REDRIVES_MAX,
-    Swept,
-    sweep,
 )
-from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward
+from tests.steps.ward import ACCOUNT, BATCH, POOL, TOKEN, Ward, claim, statuses, swept
 
 
 @pytest.fixture
 def ward() -> Ward:
     return Ward(lines=40)
-
-
-def claim(ward: Ward, number: int) -> None:
-    claimed = ward.shard(number).claimed(1, "w", int(ward.clock.now()) + 10_000)
-    ward.changes.commit(Save(claimed))
-
-
-def statuses(ward: Ward) -> list[ShardStatus]:
-    return [shard.status for shard in ward.shards.of_run(BATCH, 0)]
-
-
-def swept(ward: Ward) -> Swept:
-    found: Swept = ward.call(sweep)
-    return found
-
-
-# ── release ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_token_is_stored_before_any_run_is_released(ward: Ward) -> None:
-    seen = []
-    commit = ward.changes.commit
-
-    def watching(*changes: Add | Save) -> None:
-        commit(*changes)
-        seen.append((ward.batch.task_token, ward.run.status))
-
-    ward.changes.commit = watching  # type: ignore[method-assign]
-    ward.release()
-    assert seen == [(TOKEN, RunStatus.HELD), (TOKEN, RunStatus.READY)]
-    assert ward.dispatches.asks == [POOL]
-
-
-def test_a_token_of_an_earlier_try_that_is_stored_late_does_not_hide_the_waiting_one(
-    ward: Ward,
-) -> None:
-    ward.release("second")
-    ward.release("first, late")
-    ward.run_all()
-    assert set(ward.workflows.answers) == {"second", "first, late"}
-
-
-def test_as_many_tokens_are_kept_as_the_state_has_tries(ward: Ward) -> None:
-    for number in range(TASK_TOKENS_MAX + 3):
-        ward.release(f"token {number}")
-    assert ward.batch.task_tokens == tuple(
-        f"token {number}" for number in range(3, TASK_TOKENS_MAX + 3)
-    )
-
-
-def test_a_batch_that_was_cancelled_meanwhile_is_closed_and_answered_at_once(ward: Ward) -> None:
-    ward.changes.commit(Save(ward.batch.cancelling(1)))
-    ward.release()
-    assert ward.run.close_reason is CloseReason.CANCELLED
-    assert TOKEN in ward.workflows.answers
-
-
-def test_nothing_is_answered_while_a_shard_is_open(ward: Ward) -> None:
-    ward.release()
-    ward.dispatch()
-    swept(ward)
-    assert ward.workflows.answers == {}
-
-
-# ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_cancelling_closes_unclaimed_shards_at_once_and_leaves_claimed_ones_a_moment(
-    ward: Ward,
-) -> None:
-    ward.release()
-    ward.dispatch()
-    claim(ward, 1)
-    ward.call(cancel_batch, ACCOUNT, BATCH)
-    assert statuses(ward) == [ShardStatus.CLOSED, ShardStatus.CLAIMED, ShardStatus.CLOSED]
-    assert (ward.run.open, ward.workflows.answers) == (1, {})
-    ward.clock.advance(GRACE_SECONDS - 1)
-    swept(ward)
-    assert ward.shard(1).status is ShardStatus.CLAIMED
-    ward.clock.advance(1)
-    swept(ward)
-    assert statuses(ward) == [ShardStatus.CLOSED] * 3
-    assert TOKEN in ward.workflows.answers
-
-
-def test_cancelling_again_answers_the_same_and_goes_on_where_the_first_died(ward: Ward) -> None:
-    ward.release()
-    ward.dispatch()
-    ward.changes.commit(Save(ward.batch.cancelling(1)))
-    batch = ward.call(cancel_batch, ACCOUNT, BATCH)
-    assert (batch.status, batch.cancelling_at) == (BatchStatus.CANCELLING, 1)
-    assert ward.run.open == 0
-
-
-def test_a_batch_whose_results_are_put_together_is_not_cancelled(ward: Ward) -> None:
-    ward.changes.commit(Save(ward.batch.finalizing(1)))
-    with pytest.raises(StateConflict):
-        ward.call(cancel_batch, ACCOUNT, BATCH)
-    assert ward.run.status is RunStatus.HELD
-
-
-# ── sweep ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_worker_that_stopped_renewing_has_failed_its_shard(ward: Ward) -> None:
@@ -335,33 +227,3 @@ def test_with_more_batches_than_one_sweep_takes_each_has_its_turn(
         assert len(turn) == 3
         seen |= {batch.id for batch in turn}
     assert len(seen) == 8
-
-
-# ── announce ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_only_what_has_ended_is_announced(ward: Ward) -> None:
-    with pytest.raises(StateConflict):
-        ward.call(announce_batch, ACCOUNT, BATCH)
-    ward.release()
-    ward.run_all()
-    ward.end()
-    assert ward.call(announce_batch, ACCOUNT, BATCH) == "batch.completed"
-    assert [kind for kind, _ in ward.announcements.announced] == ["batch.completed"]
-
-
-@pytest.mark.parametrize("is_deleted", [True, False])
-def test_an_input_that_was_deleted_while_its_batch_ran_goes_when_it_has_ended(
-    ward: Ward, *, is_deleted: bool
-) -> None:
-    if not is_deleted:
-        file = File(
-            id="file-1", account_id=ACCOUNT, filename="f", purpose="batch", bytes=1,
-            key=ward.batch.input_key, created_at=1,
-        )  # fmt: skip
-        ward.changes.commit(Add(file))
-    ward.release()
-    ward.run_all()
-    ward.end()
-    ward.call(announce_batch, ACCOUNT, BATCH)
-    assert bool(list(ward.reader.list("files/"))) is not is_deleted
