@@ -33,12 +33,12 @@ from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.enqueued import Enqueued
-from offpeak.core.file import File, FileStatus, Upload
+from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
 from offpeak.core.pool import ModelPools
-from offpeak.core.ports import CHANGES_MAX, Add, Row, Save
+from offpeak.core.ports import CHANGES_MAX, Add, Row, Save, is_removal
 from offpeak.core.request import Request
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
@@ -66,7 +66,7 @@ class DynamoChanges:
             raise ValueError(f"A commit takes 1 to {CHANGES_MAX} changes, each of another row.")
         what = " and ".join(f"{type(c.row).__name__} {c.row.id}" for c in changes[:3])
         with translated(what):
-            if len(changes) == 1 and not _is_removal(changes[0].row):
+            if len(changes) == 1 and not is_removal(changes[0].row):
                 self._put(changes[0])
             else:
                 self._client.transact_write_items(TransactItems=[self._part(c) for c in changes])
@@ -82,7 +82,7 @@ class DynamoChanges:
                 raise
 
     def _part(self, change: Add | Save) -> TransactWriteItemTypeDef:
-        if not _is_removal(change.row):
+        if not is_removal(change.row):
             return {"Put": self._conditional_put(change)}
         table, item = _stored(change.row)
         key = {name: item[name] for name in ("account_id", "id")}
@@ -116,17 +116,6 @@ def _condition(change: Add | Save) -> _Condition:
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         "ExpressionAttributeValues": to_attributes({":version": change.row.version}),
     }
-
-
-def _is_removal(row: Row) -> bool:
-    """What is deleted leaves no row behind: `get` finds nothing, and nothing piles up."""
-    match row:
-        case File():
-            return row.status is FileStatus.DELETED
-        case Webhook():
-            return row.is_deleted
-        case _:
-            return False
 
 
 _TABLES: Mapping[type[Row], tuple[str, Callable[[Any], Item]]] = {

@@ -15,12 +15,12 @@ from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.enqueued import Enqueued
 from offpeak.core.errors import NotFound, StateConflict
-from offpeak.core.file import File, FileStatus, Upload
+from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
 from offpeak.core.pool import ModelPools
-from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save
+from offpeak.core.ports import CHANGES_MAX, Add, Claim, Clock, Page, Row, Save, is_removal
 from offpeak.core.queued_run import QueuedRun, queued
 from offpeak.core.request import Request
 from offpeak.core.run import Run, Tier
@@ -103,20 +103,10 @@ class MemoryChanges:
 
     def _apply(self, row: Row) -> None:
         rows = self._tables.rows.setdefault(type(row), {})
-        if _is_removal(row):
+        if is_removal(row):
             rows.pop(_key(row), None)
         else:
             rows[_key(row)] = replace(row, version=row.version + 1)
-
-
-def _is_removal(row: Row) -> bool:
-    match row:
-        case File():
-            return row.status is FileStatus.DELETED
-        case Webhook():
-            return row.is_deleted
-        case _:
-            return False
 
 
 def _version(row: Row | None) -> int | None:

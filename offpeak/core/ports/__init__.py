@@ -63,6 +63,7 @@ from offpeak.core.ports.state import (
     Runs,
     Save,
     Shards,
+    is_removal,
 )
 from offpeak.core.ports.throttles import Throttles
 from offpeak.core.ports.tokenizers import TOKENIZER_BYTES_MAX, Tokenizers
@@ -134,4 +135,5 @@ __all__ = [
     "WorkMetrics",
     "Workflows",
     "Writer",
+    "is_removal",
 ]

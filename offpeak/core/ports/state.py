@@ -11,7 +11,7 @@ from offpeak.core.audit import AuditEntry
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery
 from offpeak.core.enqueued import Enqueued
-from offpeak.core.file import File, Upload
+from offpeak.core.file import File, FileStatus, Upload
 from offpeak.core.gathering import Gathering
 from offpeak.core.group import Group
 from offpeak.core.ledger import Balance, Entry
@@ -44,6 +44,17 @@ Row = (
     | ModelPools
     | AuditEntry
 )
+
+
+def is_removal(row: Row) -> bool:
+    """Whether to save it leaves no row behind: `get` finds nothing, and nothing piles up."""
+    match row:
+        case File():
+            return row.status is FileStatus.DELETED
+        case Webhook():
+            return row.is_deleted
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
