@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 
 from offpeak.core.plan import CapacityPlan, PoolPlan, Situation, WorkDue
 from offpeak.planner.join_starts import join_starts
-from offpeak.planner.late_starts import bears_late_starts
 from offpeak.planner.plan_grid import PoolGrid, pool_grid
 from offpeak.planner.schedule_runs import schedule_runs
 from offpeak.planner.shape_pools import PoolShare, gather_remainders, pool_share, wait_for_company
@@ -28,21 +27,13 @@ from offpeak.planner.spread_work import Demand, Spread
 
 
 def plan(situation: Situation) -> CapacityPlan:
-    """O(cells · log cells + deadlines · log deadlines) to spread, and some dozen passes over the slots to shape. Half
-    the margin is enough for a plan whose starts may all be late (late_starts.py)."""
-    half = situation.margin_seconds / 2
-    if situation.slots and half:
-        shaped = _shaped(situation, half)
-        pools = zip(shaped.shares, shaped.shapes, strict=True)
-        fits = not any(shaped.short) and not any(demand.presses for demand in shaped.demands)
-        if fits and all(bears_late_starts(situation, *each, shaped.demands) for each in pools):
-            return _capacity_plan(situation, shaped)
-    return _capacity_plan(situation, _shaped(situation, situation.margin_seconds))
+    """O(cells · log cells + deadlines · log deadlines) to spread, and some dozen passes over the slots to shape."""
+    return _capacity_plan(situation, _shaped(situation))
 
 
 def plan_spread(situation: Situation) -> tuple[Spread, list[PoolGrid]]:
     """The first step alone: which cells the work goes to at the least price, starts not counted."""
-    demands = _demands(situation, situation.margin_seconds)
+    demands = _demands(situation)
     slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
     grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
     return _spread(grids, demands, slots)[0], grids
@@ -58,8 +49,8 @@ class _Shaped:
     shapes: Sequence[list[int]]
 
 
-def _shaped(situation: Situation, margin_seconds: float) -> _Shaped:
-    demands = _demands(situation, margin_seconds)
+def _shaped(situation: Situation) -> _Shaped:
+    demands = _demands(situation)
     slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
     grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
     spread, short = _spread(grids, demands, slots)
@@ -89,7 +80,7 @@ def _capacity_plan(situation: Situation, shaped: _Shaped) -> CapacityPlan:
     )  # fmt: skip
 
 
-def _demands(situation: Situation, margin_seconds: float) -> list[Demand]:
+def _demands(situation: Situation) -> list[Demand]:
     """Work that differs in nothing that matters here is one."""
     numbers = {outlook.pool: number for number, outlook in enumerate(situation.pools)}
     everywhere = tuple(range(len(numbers)))
@@ -99,7 +90,7 @@ def _demands(situation: Situation, margin_seconds: float) -> list[Demand]:
         pools = everywhere
         if work.pools is not None:
             pools = tuple(sorted(numbers[pool] for pool in work.pools if pool in numbers))
-        until = _until(situation, work, margin_seconds)
+        until = _until(situation, work, situation.margin_seconds)
         until_latest = _until_latest(situation, work)
         now, rolls = work.now or until == 0, work.deadline > end
         key = (until, until_latest, pools, now, rolls)

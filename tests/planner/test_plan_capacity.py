@@ -184,49 +184,6 @@ def test_a_start_for_scraps_waits_for_company_until_the_window_presses() -> None
     assert wanted(enough, idle_seconds=600.0) == 0
 
 
-def ends(made: CapacityPlan) -> float:
-    """Hours from now to the end of the last instance."""
-    return (made.starts_at + (on(made)[-1] + 1) * made.slot_seconds - NOW) / HOUR
-
-
-FALLING = tuple(1.0 - slot / SLOTS for slot in range(SLOTS))
-
-
-def test_what_needs_all_instances_ends_an_hour_before_its_deadline_and_less_may_end_later() -> None:
-    home = pool(carbon=FALLING)
-    assert ends(plan(situation(home, due=(work(hours=12.0, due=10.0),)))) == pytest.approx(9.0)
-    assert ends(plan(situation(home, due=(work(hours=1.0, due=10.0),)))) == pytest.approx(9.5)
-
-
-def test_instances_that_serve_need_no_start_and_may_use_half_the_margin() -> None:
-    due = (work(hours=34.0, due=10.0),)
-    cold, warm = (pool(carbon=FALLING, running=running) for running in (0, 4))
-    assert ends(plan(situation(cold, due=due))) == pytest.approx(9.0, abs=0.26)
-    assert ends(plan(situation(warm, due=due))) == pytest.approx(9.5, abs=0.26)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.integers(0, 7),
-    st.floats(1, 25),
-    st.floats(6, 20),
-    st.lists(st.floats(0.05, 1), min_size=SLOTS, max_size=SLOTS),
-)
-def test_a_start_that_comes_an_hour_late_costs_no_deadline(
-    nth: int, hours: float, half_hours: int, carbon: list[float]
-) -> None:
-    """Whatever start of a plan that is: with all instances from then on, the work is done in time."""
-    last = 2 * half_hours
-    assume(hours <= 3 * (last / 4 - 2.5))
-    due = work(hours=hours, due=last / 4)
-    home = pool(carbon=tuple(carbon), cold_start_seconds=0.0)
-    counts = plan(situation(home, due=(due,))).pools[0].instances
-    started = [at for at, n in enumerate(counts) if n > (counts[at - 1] if at else 0)]
-    at = started[nth % len(started)]
-    meanwhile = 4 * (counts[at - 1] if at else 0)
-    assert sum(counts[:at]) + meanwhile + 4 * (last - at - 4) >= 4 * hours - 1e-6
-
-
 def test_a_pools_remainder_goes_where_instances_work_anyway() -> None:
     pools = (
         pool("a", carbon=(0.30,) * SLOTS, instances_max=1), pool("b", carbon=(0.301,) * SLOTS),
