@@ -16,6 +16,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -56,11 +57,13 @@ class At:
 
 
 class Halt:
-    """The first call that comes to `at`. With `deadly` its caller is killed there and then."""
+    """The first call that comes to `at`, or with `every` all of them: whoever gets no answer asks again. With `deadly`
+    its caller is killed there and then."""
 
-    def __init__(self, at: At, *, deadly: bool) -> None:
+    def __init__(self, at: At, *, deadly: bool, every: bool) -> None:
         self.at = at
         self.deadly = deadly
+        self.every = every
         self.pid = 0
         self._reached = threading.Event()
         self._released = threading.Event()
@@ -68,6 +71,10 @@ class Halt:
     @property
     def is_reached(self) -> bool:
         return self._reached.is_set()
+
+    @property
+    def is_released(self) -> bool:
+        return self._released.is_set()
 
     def wait(self, seconds: float = SECONDS_MAX) -> int:
         """The caller's process id, once it is here."""
@@ -88,7 +95,10 @@ class Halt:
             self._reached.set()
             return False
         self._reached.set()
-        return await asyncio.to_thread(self._released.wait, SECONDS_MAX)
+        give_up_at = time.monotonic() + SECONDS_MAX
+        while not self.is_released and time.monotonic() < give_up_at:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # it is released from another thread
+        return self.is_released
 
 
 class Crossing(ThreadedServer):
@@ -110,8 +120,8 @@ class Crossing(ThreadedServer):
         self.clear()
         super().__exit__(kind, error, trace)
 
-    def halt(self, at: At, *, deadly: bool = False) -> Halt:
-        halt = Halt(at, deadly=deadly)
+    def halt(self, at: At, *, deadly: bool = False, every: bool = False) -> Halt:
+        halt = Halt(at, deadly=deadly, every=every)
         with self._lock:
             self._halts.append(halt)
         return halt
@@ -124,13 +134,16 @@ class Crossing(ThreadedServer):
             self._halts, self._reached = [], []
 
     def _due(self, caller: str, operation: str, resource: str, *, answered: bool) -> Halt | None:
-        """Each halts one call only."""
+        """Each halts one call, unless it is for every one."""
         with self._lock:
             for halt in self._halts:
                 at = halt.at
-                if at.answered is answered and at.matches(caller, operation, resource):
-                    self._halts.remove(halt)
-                    self._reached.append(halt)
+                if at.answered is not answered or halt.is_released:
+                    continue
+                if at.matches(caller, operation, resource):
+                    if not halt.every:
+                        self._halts.remove(halt)
+                        self._reached.append(halt)
                     return halt
         return None
 

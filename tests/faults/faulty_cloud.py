@@ -174,6 +174,10 @@ class FaultyCloud:
         """The first such call waits until it is released."""
         return self.crossing.halt(at)
 
+    def hold(self, at: At) -> Halt:
+        """Every such call waits until it is released, those included that are made because one got no answer."""
+        return self.crossing.halt(at, every=True)
+
     def kill_at(self, *places: At) -> Sequence[Halt]:
         """Whoever makes the first call that one of these means is killed there."""
         return [self.crossing.halt(at, deadly=True) for at in places]

@@ -43,7 +43,7 @@ def test_results_are_put_together_though_those_who_do_it_die(faulty: FaultyCloud
         chat_line("failing", "[[status=400]]"),
         *chat_lines(5, "last"),
     ]
-    held = faulty.halt(At(caller="finalize_batch"))
+    held = faulty.hold(At(caller="finalize_batch"))
     batch_id = faulty.begin(caller, lines, on_invalid="skip")
     held.wait()
     places = [
