@@ -381,7 +381,11 @@ def test_a_plan_is_within_two_percent_of_the_linear_program(seed: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(situations(), st.integers(0, 2))
 def test_less_work_more_room_or_more_time_never_lack_more(asked: Situation, change: int) -> None:
+    """Of expected work, without a margin: what is kept free for work that takes longer doesn't move, and only work that
+    fits no other way may use its margin, so that with those one's room may be in another's way."""
     assume(asked.work)
+    sure = tuple(replace(each, seconds_p90=each.seconds_p50) for each in asked.work)
+    asked = replace(asked, work=sure, margin_seconds=0.0)
     first = asked.work[0]
     easier = [
         replace(asked, work=asked.work[1:]),
