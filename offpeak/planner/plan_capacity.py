@@ -25,6 +25,9 @@ from offpeak.planner.schedule_runs import schedule_runs
 from offpeak.planner.shape_pools import PoolShare, gather_remainders, pool_share, wait_for_company
 from offpeak.planner.spread_work import Demand, Spread
 
+SURE_P90 = 1.2
+"""Of P50: work that nine times of ten takes no longer is known, by its own pace (estimate_completion.py)."""
+
 
 def plan(situation: Situation) -> CapacityPlan:
     """O(cells · log cells + deadlines · log deadlines) to spread, and some dozen passes over the slots to shape."""
@@ -90,7 +93,7 @@ def _demands(situation: Situation) -> list[Demand]:
         pools = everywhere
         if work.pools is not None:
             pools = tuple(sorted(numbers[pool] for pool in work.pools if pool in numbers))
-        until = _until(situation, work, situation.margin_seconds)
+        until = _until(situation, work, _margin(situation, work))
         until_latest = _until_latest(situation, work)
         now, rolls = work.now or until == 0, work.deadline > end
         key = (until, until_latest, pools, now, rolls)
@@ -101,6 +104,13 @@ def _demands(situation: Situation) -> list[Demand]:
             )  # fmt: skip
         found[key].add(work)
     return list(found.values())
+
+
+def _margin(situation: Situation, work: WorkDue) -> float:
+    """Seconds. Half of it is for work that turns out longer than was thought: work whose own pace was measured doesn't
+    need that half."""
+    sure = work.seconds_p90 <= SURE_P90 * work.seconds_p50
+    return situation.margin_seconds / 2 if sure else situation.margin_seconds
 
 
 def _until(situation: Situation, work: WorkDue, margin_seconds: float) -> int:

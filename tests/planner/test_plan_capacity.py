@@ -91,6 +91,21 @@ def test_among_equal_hours_work_goes_first_thing(smoothing: int) -> None:
     assert on(made)[0] <= 1
 
 
+@pytest.mark.parametrize(("p90", "margin"), [(1.15, HOUR / 2), (1.3, HOUR)])
+def test_work_that_is_known_by_its_pace_keeps_half_the_margin(p90: float, margin: float) -> None:
+    """Hours get cheaper until the deadline; what may take longer is kept free behind what is expected."""
+    falling = tuple(1.0 - slot / SLOTS for slot in range(SLOTS))
+    made = plan(
+        situation(
+            pool(carbon=falling, instances_max=1), due=(work(hours=4, due=12, p90=p90),),
+            margin_seconds=float(HOUR),
+        )
+    )  # fmt: skip
+    run = made.run("b.0")
+    assert run is not None
+    assert run.ends_at == pytest.approx(NOW + 12 * HOUR - margin - (p90 - 1) * 4 * HOUR, abs=900)
+
+
 def test_an_instance_is_ordered_a_cold_start_before_its_slot() -> None:
     made = plan(situation(pool(carbon=valley(10)), due=(work(hours=3),)))
     begins = made.starts_at + on(made)[0] * 900
@@ -171,7 +186,7 @@ def test_what_serves_goes_on_unless_another_hour_is_cheaper_by_more_than_a_start
 
 def test_a_start_for_scraps_waits_for_company_until_the_window_presses() -> None:
     rising = tuple(0.1 + slot / 1_000 for slot in range(SLOTS))
-    scraps, enough = work(hours=0.1), work(hours=1.0)
+    scraps, enough = work(hours=0.1, p90=1.5), work(hours=1.0)
 
     def wanted(due: WorkDue, idle_seconds: float = math.inf) -> int:
         rested = pool(carbon=rising, idle_seconds=idle_seconds)
