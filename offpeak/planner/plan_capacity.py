@@ -27,6 +27,8 @@ from offpeak.planner.spread_work import Demand, Spread
 
 SURE_P90 = 1.2
 """Of P50: work that nine times of ten takes no longer is known, by its own pace (estimate_completion.py)."""
+SURE_SHARE = 0.1
+"""Of the time that such work takes with all instances: about two standard deviations of pace and estimate together."""
 
 
 def plan(situation: Situation) -> CapacityPlan:
@@ -107,10 +109,17 @@ def _demands(situation: Situation) -> list[Demand]:
 
 
 def _margin(situation: Situation, work: WorkDue) -> float:
-    """Seconds. Half of it is for work that turns out longer than was thought: work whose own pace was measured doesn't
-    need that half."""
-    sure = work.seconds_p90 <= SURE_P90 * work.seconds_p50
-    return situation.margin_seconds / 2 if sure else situation.margin_seconds
+    """Seconds. Half of it is for work that turns out longer than was thought. Work whose own pace was measured needs of
+    that half a share of what it still takes with all instances, at most: the less is left, the less can be wrong."""
+    full = situation.margin_seconds
+    if work.seconds_p90 > SURE_P90 * work.seconds_p50:
+        return full
+    room = sum(
+        outlook.instances_max * outlook.speed
+        for outlook in situation.pools
+        if work.pools is None or outlook.pool in work.pools
+    )
+    return min(full, full / 2 + SURE_SHARE * work.seconds_p50 / room) if room else full
 
 
 def _until(situation: Situation, work: WorkDue, margin_seconds: float) -> int:
