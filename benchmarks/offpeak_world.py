@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.offpeak_year import HOUR, Arrival, Floats, Forecasts, Year
+from benchmarks.offpeak_year import HOUR, SHARP_ERROR, Arrival, Floats, Forecasts, Year
 from offpeak.core.plan import (
     SLOTS,
     CapacityPlan,
@@ -287,12 +287,13 @@ class Planned:
         return self._grams
 
     def _due(self, arrival: Arrival) -> WorkDue:
-        """By its estimate; once a twentieth is done, by what that took."""
+        """By its estimate; once a twentieth is done, by what that took. P90 minds that the pool's pace wanders, too, as
+        the product's does (estimate_completion.py)."""
         done = arrival.truth - arrival.left
-        expected = max(0.0, arrival.expected - done)
-        beyond = np.exp(P90 * self._conditions.work_error)
+        expected, error = max(0.0, arrival.expected - done), self._conditions.work_error
         if done > 0.05 * arrival.truth:
-            expected, beyond = arrival.left * (1 + arrival.sharp), 1.05
+            expected, error = arrival.left * (1 + arrival.sharp), SHARP_ERROR
+        beyond = np.exp(P90 * np.hypot(error, self._conditions.speed_error))
         return WorkDue(
             run_id=arrival.run_id, deadline=arrival.deadline, seconds_p50=expected,
             seconds_p90=float(max(expected * beyond, expected + 30)),

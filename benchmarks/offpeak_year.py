@@ -16,6 +16,8 @@ from offpeak.planner.lagged_average import KEPT_SECONDS, kept_issues
 
 HOUR = 3_600
 DAY_HOURS = 24
+SHARP_ERROR = 0.04
+"""Of what is said of a batch once a twentieth of it is done, the standard deviation."""
 HORIZON_HOURS = 48
 ISSUE_HOURS = 6
 """How often a new forecast comes, with errors of its own."""
@@ -160,7 +162,7 @@ def arrivals(
     found = [
         Arrival(
             run_id=f"{trace}-{number}.0", hour=hour, deadline=(hour + window_hours) * HOUR,
-            expected=seconds, truth=truth, left=truth, sharp=float(rng.normal(0, 0.04)),
+            expected=seconds, truth=truth, left=truth, sharp=float(rng.normal(0, SHARP_ERROR)),
         )
         for number, (hour, seconds) in enumerate(_sizes(trace, last, rng))
         for truth in [float(seconds * rng.lognormal(0, error))]

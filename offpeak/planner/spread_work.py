@@ -183,14 +183,31 @@ class Spread:
     # ── what doesn't fit ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _press(self, short: list[float]) -> None:
-        """Lets what didn't fit use cells that are closed to others, and the margin before its deadline."""
-        pressing = [number for number, left in enumerate(short) if left > TINY]
+        """Lets what didn't fit use cells that are closed to others, and of the margin before its deadline no more than
+        it needs; all of it only if deadlines would be missed otherwise."""
+        pressing = sorted((n for n, left in enumerate(short) if left > TINY), key=self._due)
         for number in pressing:
             self.demands[number].presses = True
-            self.demands[number].until = self.demands[number].until_latest
-        self._dead.clear()
-        for number in sorted(pressing, key=self._due):
+        for number in pressing:
+            self._dead.clear()
             short[number] = self._augment(number, short[number])
+            while short[number] > TINY and self._reach_further(number):
+                short[number] = self._augment(number, short[number])
+        if any(short[number] > TINY for number in pressing):
+            for number in pressing:
+                self.demands[number].until = self.demands[number].until_latest
+            self._dead.clear()
+            for number in pressing:
+                short[number] = self._augment(number, short[number])
+
+    def _reach_further(self, number: int) -> bool:
+        """A slot of the margin more, if there is one."""
+        demand = self.demands[number]
+        if demand.until >= demand.until_latest:
+            return False
+        demand.until += 1
+        self._dead.clear()
+        return True
 
     def _augment(self, number: int, seconds: float) -> float:
         while seconds > TINY:
