@@ -92,7 +92,7 @@ ALLOWED: dict[str, float] = {
     "dynamodb_write": 24,
     "dynamodb_read": 30,  # half of it polls
     "sqs": 3.5,
-    "sqs_fifo": 3.5,
+    "sqs_fifo": 4.1,  # asks to dispatch: one more where a shard waits for a busy machine
     "sns": 1.1,
     "lambda_call": 2.5,
 }
@@ -116,7 +116,8 @@ def test_a_request_is_one_row_and_one_message(measured: tuple[Measured, Bill]) -
     request = measured[1]
     assert request["api", "api"] == pytest.approx(2, abs=0.01)
     assert request["api", "sqs"] == pytest.approx(1, abs=0.01)
-    assert request["api", "dynamodb_write"] == pytest.approx(1, abs=0.01)
+    # The row; and the throttle's leases: one a call at most, one for many calls where they are many.
+    assert 1 <= request["api", "dynamodb_write"] <= 1 + request["api", "api"]
 
 
 @pytest.mark.cloud

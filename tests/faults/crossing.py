@@ -153,8 +153,18 @@ class Crossing(ThreadedServer):
         if halt is None:
             return True
         assert request.client is not None
-        pid = await asyncio.to_thread(pid_of_client, request.client.port, self.port)
+        try:
+            pid = await asyncio.to_thread(pid_of_client, request.client.port, self.port)
+        except LookupError:  # its caller gave up meanwhile: the next call will do
+            self._rearm(halt)
+            return False
         return await halt.reach(pid)
+
+    def _rearm(self, halt: Halt) -> None:
+        with self._lock:
+            if halt in self._reached:
+                self._reached.remove(halt)
+                self._halts.insert(0, halt)
 
     def _app(self) -> Starlette:
         client = httpx.AsyncClient(
