@@ -16,7 +16,6 @@ from offpeak.planner.cut_results import LIMITS, AssemblyLimits
 from offpeak.steps.join_objects import put_parts
 from offpeak.steps.merge_results import NumberedResult, merged, numbered_results, read_refused
 from offpeak.steps.result_chunks import (
-    HEAD_BYTES_MAX,
     Level,
     begin_anew,
     index_key,
@@ -27,6 +26,7 @@ from offpeak.steps.result_chunks import (
 )
 from offpeak.steps.streamed_object import StreamedObject
 from offpeak.wire.assembly import (
+    HEAD_BYTES,
     Extent,
     Group,
     Join,
@@ -52,15 +52,11 @@ def assemble_results(
         return
     assembly = _Assembly(batch, kind, number, reader, writer, multipart, assembly_limits)
     plan = plan_key(batch_id, kind, level)
-    try:
-        line = reader.read(plan, start, stop)
-    except NotFound:
-        return  # given up with its upload by another chunk's call; finalising plans anew
-    chunk = decode_chunk(line)
+    chunk = decode_chunk(reader.read(plan, start, stop))
     if isinstance(chunk, Group):
         assembly.sort(chunk)
         return
-    multipart_id = decode_head(reader.read(plan, 0, HEAD_BYTES_MAX)).multipart_id
+    multipart_id = decode_head(reader.read(plan, 0, HEAD_BYTES)).multipart_id
     if multipart_id is None:
         raise ValueError(f"{plan} names no upload that its parts go to.")
     try:
@@ -70,7 +66,9 @@ def assemble_results(
             # Another call has seen all parts and completed the file, while this one was on its way a second time.
             reader.head(target_key(batch_id, kind))
         except NotFound:
-            begin_anew(batch_id, kind, multipart_id, reader=reader, writer=writer)
+            begin_anew(
+                batch_id, kind, multipart_id, reader=reader, writer=writer, multipart=multipart
+            )
 
 
 class _Assembly:

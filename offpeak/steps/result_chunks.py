@@ -6,7 +6,8 @@
     {assembly prefix}/parts.plan     parts of the file's upload …
     {assembly prefix}/parts/…          … and which they are, once they are in it
 
-A plan's first line says what it is of (`wire/assembly.py`), and is written once, by whoever is first.
+A plan's first line says what it is of (`wire/assembly.py`). It is written once, by whoever is first; it only goes on
+with another upload where the first was given up.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from offpeak.core.errors import NotFound, StateConflict
-from offpeak.core.layout import ResultKind, assembly_prefix, error_key, output_key
-from offpeak.core.ports import Reader, Writer
-from offpeak.wire.assembly import decode_head
+from offpeak.core.errors import StateConflict
+from offpeak.core.layout import JSON_LINES, ResultKind, assembly_prefix, error_key, output_key
+from offpeak.core.ports import Multipart, Reader, Writer
+from offpeak.wire.assembly import HEAD_BYTES, decode_head, with_upload
 
-HEAD_BYTES_MAX = 4_096
-"""Of a plan, its first line: what it is of."""
 Level = Literal["sort", "parts"]
 
 
@@ -56,19 +55,28 @@ def parts_key(batch_id: str, kind: ResultKind, number: int) -> str:
 
 
 def begin_anew(
-    batch_id: str, kind: ResultKind, multipart_id: str, *, reader: Reader, writer: Writer
-) -> None:
-    """The upload that parts went to is gone, and the file isn't there: its plan goes, with what was done of it. Another
-    call may have done so, and planned again."""
+    batch_id: str, kind: ResultKind, multipart_id: str, *, reader: Reader, writer: Writer,
+    multipart: Multipart,
+) -> None:  # fmt: skip
+    """The upload that parts went to is gone, and the file isn't there: what was done of the plan goes, and it goes on
+    with another upload. It is replaced on condition of what was read: another call may have done so, and that one's
+    upload must not be forgotten."""
     plan = plan_key(batch_id, kind, "parts")
-    try:
-        head = decode_head(reader.read(plan, 0, HEAD_BYTES_MAX))
-    except NotFound:
+    read = reader.head(plan).etag
+    stored = reader.read(plan)
+    head = decode_head(stored)
+    if head.multipart_id != multipart_id:
         return
-    if head.multipart_id == multipart_id:
-        for number in range(head.chunks):
-            writer.delete(parts_key(batch_id, kind, number))
-        writer.delete(plan)
+    for number in range(head.chunks):
+        writer.delete(parts_key(batch_id, kind, number))
+    key = target_key(batch_id, kind)
+    begun = multipart.begin(key, JSON_LINES)
+    try:
+        writer.put_over(plan, with_upload(stored, begun), read)
+    except StateConflict:
+        # It may be ours: sent again when its answer was lost, a put meets itself.
+        if decode_head(reader.read(plan, 0, HEAD_BYTES)).multipart_id != begun:
+            multipart.abort(key, begun)
 
 
 def incomplete(what: str) -> StateConflict:

@@ -251,8 +251,9 @@ class ResultFile:
             return self._reader.head(self._key)
         except NotFound:
             begin_anew(
-                self._batch.id, self._kind, multipart_id, reader=self._reader, writer=self._writer
-            )
+                self._batch.id, self._kind, multipart_id, reader=self._reader,
+                writer=self._writer, multipart=self._multipart,
+            )  # fmt: skip
             raise Unavailable(f"The upload of {self._key} is gone; it is begun anew.") from None
 
     # ── nothing is lost ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -69,6 +69,8 @@ class PartsMade(msgspec.Struct, frozen=True, kw_only=True):
     lines: int | None = None
 
 
+HEAD_BYTES = 4_096
+"""Of a plan, its first line: what it is of. Ids of S3's uploads have some hundred characters."""
 _ENCODER = msgspec.json.Encoder()
 _HEADS = msgspec.json.Decoder(PlanHead)
 _CHUNKS: msgspec.json.Decoder[Chunk] = msgspec.json.Decoder(Chunk)
@@ -77,8 +79,19 @@ _INDEXES = msgspec.json.Decoder(SortedIndex)
 
 
 def encode_plan(multipart_id: str | None, chunks: Sequence[Chunk]) -> bytes:
-    head = PlanHead(multipart_id=multipart_id, chunks=len(chunks))
-    return b"".join(_ENCODER.encode(line) + b"\n" for line in (head, *chunks))
+    """Its head has one length, so that chunks keep their places when the plan goes on with another upload."""
+    head = _encode_head(PlanHead(multipart_id=multipart_id, chunks=len(chunks)))
+    return head + b"".join(_ENCODER.encode(chunk) + b"\n" for chunk in chunks)
+
+
+def with_upload(plan: bytes, multipart_id: str) -> bytes:
+    """The same chunks, for another upload."""
+    head = PlanHead(multipart_id=multipart_id, chunks=decode_head(plan).chunks)
+    return _encode_head(head) + plan[plan.index(b"\n") + 1 :]
+
+
+def _encode_head(head: PlanHead) -> bytes:
+    return _ENCODER.encode(head).ljust(HEAD_BYTES - 1) + b"\n"
 
 
 def decode_head(plan: bytes) -> PlanHead:
