@@ -15,7 +15,6 @@ more than a start.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from offpeak.core.plan import CapacityPlan, PoolPlan, Situation, WorkDue
@@ -33,31 +32,7 @@ SURE_SHARE = 0.1
 
 def plan(situation: Situation) -> CapacityPlan:
     """O(cells · log cells + deadlines · log deadlines) to spread, and some dozen passes over the slots to shape."""
-    return _capacity_plan(situation, _shaped(situation))
-
-
-def plan_spread(situation: Situation) -> tuple[Spread, list[PoolGrid]]:
-    """The first step alone: which cells the work goes to at the least price, starts not counted."""
-    demands = _demands(situation)
-    slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
-    grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
-    return _spread(grids, demands, slots)[0], grids
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shaped:
-    """By demand what is short, by pool its share of the work and its instances."""
-
-    demands: Sequence[Demand]
-    short: Sequence[float]
-    shares: Sequence[PoolShare]
-    shapes: Sequence[list[int]]
-
-
-def _shaped(situation: Situation) -> _Shaped:
-    demands = _demands(situation)
-    slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
-    grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
+    demands, grids, slots = _laid_out(situation)
     spread, short = _spread(grids, demands, slots)
     shares = [pool_share(grid, number, spread, slots) for number, grid in enumerate(grids)]
     shapes = [join_starts(share.shaping, share.instances) for share in shares]
@@ -66,12 +41,7 @@ def _shaped(situation: Situation) -> _Shaped:
         wait_for_company(situation, share, shape)
         for share, shape in zip(shares, shapes, strict=True)
     ]
-    return _Shaped(demands=demands, short=short, shares=shares, shapes=shapes)
-
-
-def _capacity_plan(situation: Situation, shaped: _Shaped) -> CapacityPlan:
-    shares, shapes = shaped.shares, shaped.shapes
-    scheduled = schedule_runs(situation, shaped.demands, shaped.short, shares, shapes)
+    scheduled = schedule_runs(situation, demands, short, shares, shapes)
     return CapacityPlan(
         made_at=situation.now, starts_at=situation.starts_at, slot_seconds=situation.slot_seconds,
         pools=tuple(
@@ -83,6 +53,20 @@ def _capacity_plan(situation: Situation, shaped: _Shaped) -> CapacityPlan:
             share.shaping.cost(shape) for share, shape in zip(shares, shapes, strict=True)
         ),
     )  # fmt: skip
+
+
+def plan_spread(situation: Situation) -> tuple[Spread, list[PoolGrid]]:
+    """The first step alone: which cells the work goes to at the least price, starts not counted."""
+    demands, grids, slots = _laid_out(situation)
+    return _spread(grids, demands, slots)[0], grids
+
+
+def _laid_out(situation: Situation) -> tuple[list[Demand], list[PoolGrid], int]:
+    """The work, the pools, and how many slots matter."""
+    demands = _demands(situation)
+    slots = max([1, *(demand.until_latest for demand in demands)]) if situation.slots else 0
+    grids = [pool_grid(situation, outlook, situation.slots) for outlook in situation.pools]
+    return demands, grids, slots
 
 
 def _demands(situation: Situation) -> list[Demand]:

@@ -105,6 +105,17 @@ def test_work_that_is_known_by_its_pace_keeps_half_the_margin_and_a_tenth_of_its
     assert latest - 2 * 900 <= run.ends_at <= latest
 
 
+def test_work_that_does_not_fit_takes_no_more_of_its_margin_than_it_needs() -> None:
+    """Each later hour is cheaper. Ten slots hold it, and nine are before its margin."""
+    falling = tuple(1.0 - slot / SLOTS for slot in range(SLOTS))
+    home = pool(carbon=falling, instances_max=1, cold_start_seconds=0.0, drain_seconds=0.0)
+    made = plan(situation(home, due=(work(hours=2.4, due=3.1),), margin_seconds=float(HOUR)))
+    run = made.run("b.0")
+    assert run is not None
+    assert on(made) == list(range(10))
+    assert run.short_seconds == 0
+
+
 def test_an_instance_is_ordered_a_cold_start_before_its_slot() -> None:
     made = plan(situation(pool(carbon=valley(10)), due=(work(hours=3),)))
     begins = made.starts_at + on(made)[0] * 900
