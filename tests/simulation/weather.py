@@ -147,7 +147,7 @@ class Weather(RequestSimulation):
             self.sleep(90)
 
     def _collect(self, texts: list[str], delay: int) -> None:
-        """A reminder may end among the dead letters. A request that does is found by its own deadline."""
+        """A reminder may be lost for good: what it reminds of is found all the same."""
         if self.happens(self.faults.lost):
             texts = [text for text in texts if not isinstance(decode_record(text), Reminder)]
         if texts:

@@ -22,9 +22,11 @@ from offpeak.steps.read_result import Inline, read_group_results, read_request_r
 from offpeak.steps.show_request import show_request
 from offpeak.steps.sweep_requests import sweep_requests
 from tests.steps.interleaving import Faults
-from tests.steps.simulation import ENDPOINT, Simulation
+from tests.steps.simulation import ENDPOINT, RECEIVES_MAX, Simulation
 
 HIDDEN_SECONDS = 360
+REDRIVEN_SECONDS = 3_600
+"""How long a dead letter waits for an operator."""
 SENT_AGAIN = frozenset({"unavailable", "claim_lost"})
 """Refusals that tell the caller to try again."""
 ALICE, BOB = (
@@ -62,9 +64,16 @@ class RequestSimulation(Simulation):
         self._checks_seen = len(self.memory.group_checks.asks)
 
     def _collect(self, texts: list[str], delay: int) -> None:
-        """What a dead collector had comes again when its visibility ends, counted as received before."""
+        """What a dead collector had comes again when its visibility ends, counted as received before. After so many
+        times it is a dead letter, which nothing but an operator's redrive brings back."""
         self.sleep(delay)
-        for receives in range(1, 6):
+        while texts:
+            texts = self._receive_again(texts)
+            self.sleep(REDRIVEN_SECONDS if texts else 0)
+
+    def _receive_again(self, texts: list[str]) -> list[str]:
+        """The records that end among the dead letters."""
+        for receives in range(1, RECEIVES_MAX + 1):
             received = [
                 Received(record_id=str(n), text=text, receives=receives)
                 for n, text in enumerate(texts)
@@ -73,8 +82,9 @@ class RequestSimulation(Simulation):
             if child.error is None:
                 texts = [texts[int(n)] for n in child.result]
                 if not texts:
-                    return
+                    break
             self.sleep(HIDDEN_SECONDS)
+        return texts
 
     def _pass_time(self) -> None:
         super()._pass_time()
