@@ -98,7 +98,7 @@ def test_among_the_worlds_is_every_kind_of_weather() -> None:
 
 def test_every_seeded_bug_still_applies_and_says_which_rule_it_breaks() -> None:
     names = mutants()
-    assert set(names) == set(seeds_that_caught())
+    assert set(names) == set(seeds_that_caught()), "python -m tests.simulation --remember"
     rules = [(PATCHES / f"{name}.patch").read_text().splitlines()[0] for name in names]
     assert all(rule.endswith(".") for rule in rules)
     for rule in RULES:

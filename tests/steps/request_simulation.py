@@ -67,9 +67,8 @@ class RequestSimulation(Simulation):
         """What a dead collector had comes again when its visibility ends, counted as received before. After so many
         times it is a dead letter, which nothing but an operator's redrive brings back."""
         self.sleep(delay)
-        while texts:
-            texts = self._receive_again(texts)
-            self.sleep(REDRIVEN_SECONDS if texts else 0)
+        while texts := self._receive_again(texts):
+            self.sleep(REDRIVEN_SECONDS)
 
     def _receive_again(self, texts: list[str]) -> list[str]:
         """The records that end among the dead letters."""
