@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app import ROOT
-from infra.alarms import KINDS
+from infra.alarm_kinds import KINDS
 from infra.bundles import Bundles
 from infra.roles import ACCESS
 from offpeak.core.catalogue import Catalogue

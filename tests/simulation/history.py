@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from offpeak.core.batch import TERMINAL, Batch, BatchStatus
 from offpeak.core.delivery import Delivery, DeliveryStatus
+from offpeak.core.enqueued import Enqueued
 from offpeak.core.file import File, FileStatus, Upload, UploadStatus
 from offpeak.core.gathering import Gathering, GatheringStatus
 from offpeak.core.group import Group, GroupStatus
@@ -51,7 +52,8 @@ LEGAL: Mapping[type[object], Mapping[Any, Set[Any]]] = {
 class History:
     """Listens to the memory's changes. `wrongs` are the moves that no history may have."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, tokens_max: int) -> None:
+        self._tokens_max = tokens_max
         self._commit = memory.changes.commit
         self._put = memory.writer.put
         self._update = memory.requests._update
@@ -86,6 +88,8 @@ class History:
         for change in changes:
             if isinstance(change.row, Balance):
                 self._reckon(change.row)
+            if isinstance(change.row, Enqueued):
+                self._count(change.row)
 
     def _moved(self, request_id: str, judge: Callable[[Request], Any]) -> Moved:
         moved = self._update(request_id, judge)
@@ -110,6 +114,19 @@ class History:
         if balance.microdollars != self._posted[balance.account_id]:
             posted = self._posted[balance.account_id]
             self.wrongs.append(f"{balance} when the entries of {balance.account_id} were {posted}")
+
+    def _count(self, enqueued: Enqueued) -> None:
+        """What is enqueued is what the planned batches hold at this moment, and within the limit."""
+        held: Counter[str] = Counter()
+        for row in self._last.values():
+            if (
+                isinstance(row, Batch)
+                and (row.account_id, row.holds_enqueued) == (enqueued.account_id, True)
+                and row.status not in TERMINAL
+            ):
+                held.update(row.enqueued_tokens)
+        if enqueued.tokens != held or max(held.values(), default=0) > self._tokens_max:
+            self.wrongs.append(f"{enqueued} when its batches held {dict(held)}")
 
 
 def _wrong(before: Row, row: Row) -> str | None:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from offpeak.core.batch import Batch, BatchStatus
+from offpeak.core.enqueued import estimate_tokens
 from offpeak.core.layout import batch_errors_key, error_key, output_key
 from offpeak.core.run import Run
 from offpeak.core.shard import Shard
 from offpeak.core.usage import Usage
 from offpeak.wire.results import line_number
 from tests.simulation.books import books
+from tests.simulation.callers import lines_of
 from tests.simulation.instances import usage_of
 from tests.simulation.leftovers import callbacks, leftovers
 from tests.simulation.requests import groups, requests
@@ -43,7 +45,7 @@ def _violations(town: Town) -> Iterator[Wrong]:
     for number, plan in enumerate(town.scenario.batches):
         batch = town.find_batch(number)
         if number in town.callers.refused:
-            if plan.billing != "poor" or batch is not None:
+            if batch is not None or not (plan.billing == "poor" or is_crowded(town, plan)):
                 yield "refused without a reason", (batch, town.callers.refused[number])
         elif batch is None:
             yield "lost batch", number
@@ -115,10 +117,22 @@ def _of_refused(town: Town, batch: Batch, plan: BatchPlan) -> Iterator[Wrong]:
 
 
 def _may_be_refused(town: Town, batch: Batch, plan: BatchPlan) -> bool:
-    """For its lines, for want of credits, or because the weather let nobody validate it."""
+    """For its lines, for want of credits or of room, or because the weather let nobody validate it."""
     invalid = "b" in plan.kinds or plan.kinds.count("d") > 1
     is_poor = plan.billing == "poor" and not plan.dropped
-    return is_poor or was_hard(town) or (invalid and batch.on_invalid == "fail")
+    is_invalid = invalid and batch.on_invalid == "fail"
+    return is_poor or was_hard(town) or is_crowded(town, plan) or is_invalid
+
+
+def is_crowded(town: Town, plan: BatchPlan) -> bool:
+    """Whether its account's files have more tokens together than the account may have enqueued."""
+    files = [
+        sum(len(line) + 1 for line in lines_of(number, other))
+        for number, other in enumerate(town.scenario.batches)
+        if (other.billing, other.dropped) == (plan.billing, False)
+    ]
+    limit = town.scenario.tokens_max
+    return not plan.dropped and 0 < limit < sum(map(estimate_tokens, files))
 
 
 def _of_lines(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import Delivery, DeliveryStatus
+from offpeak.core.enqueued import Enqueued
 from offpeak.core.file import File, Upload
 from offpeak.core.gathering import Gathering, is_gathering
 from offpeak.core.request import Request
@@ -46,6 +47,9 @@ def leftovers(town: Town) -> Iterator[tuple[str, object]]:
     for batch in batches.values():
         if not batch.is_terminal:
             yield "open batch", batch
+    for enqueued in town.rows(Enqueued):
+        if enqueued.tokens:
+            yield "orphan tokens", enqueued
     if orphans := town.orphan_uploads():
         yield "orphan multipart upload", orphans
 

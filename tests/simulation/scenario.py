@@ -41,7 +41,8 @@ class Scenario:
     the next deadline, `deploy_at` when a new version goes out: other shard sizes, other prices. `credits` are (tick,
     micro-dollars). With `reorders`, lines are rewritten in the order of their prompts; with `in_chunks`, results are
     put together as large ones are. `range_bytes` are validated by one call; `function_seconds` is a call's limit. With
-    `uploads_age`, the first upload in parts of each batch's results is given up before it is complete."""
+    `uploads_age`, the first upload in parts of each batch's results is given up before it is complete. `tokens_max` is
+    what each account may have enqueued of a model, 0 for no limit."""
 
     seed: int
     faults: Faults
@@ -60,6 +61,7 @@ class Scenario:
     function_seconds: int = 900
     uploads_age: bool = False
     receiver: str = "well"
+    tokens_max: int = 0
     throttles: tuple[tuple[int, str, int], ...] = ()
     signals: tuple[int, ...] = ()
     jumps: tuple[int, ...] = ()
@@ -125,6 +127,9 @@ def draw(seed: int) -> Scenario:
     drawn = replace(drawn, uploads_age=drawn.in_chunks and chance.random() < 0.3)
     if chance.random() < 0.12:
         drawn = replace(drawn, batches=(*drawn.batches[:-1], _murderous(chance, drawn.batches[-1])))
+    # Lines have about 31 tokens: batches of 30 and 120 fit by themselves, or side by side, or not at all.
+    limits = Random(f"limits {seed}")
+    drawn = replace(drawn, tokens_max=limits.choice([0, 0, 0, 700, 1_500, 5_000]))
     return drawn if is_stormy else becalmed(drawn)
 
 
@@ -219,7 +224,7 @@ def _with_less_befalling(scenario: Scenario) -> Iterator[Scenario]:
     plain: dict[str, Any] = {
         "deploy_at": 0, "extended": 0, "has_rival": False, "cancel_group_at": 0, "grouped": 0,
         "reorders": False, "in_chunks": False, "uploads_age": False,
-        "range_bytes": 64 << 20, "function_seconds": 900, "receiver": "well",
+        "range_bytes": 64 << 20, "function_seconds": 900, "receiver": "well", "tokens_max": 0,
         "requests": "g" * len(scenario.requests),
     }  # fmt: skip
     for name, value in plain.items():

@@ -23,7 +23,7 @@ from tests.steps.interleaving import Faults
 SEEDS = int(os.environ.get("OFFPEAK_SIMULATION_SEEDS", "40"))
 RULES = (
     *(f"Invariant {number}" for number in (1, 2, 3, 4, 5, 6, 9)), "Ending", "Billing", "Checkpoints",
-    "Callbacks", "Callers", "Groups", "Gatherings", "Validation", "Assembly", "Uploads",
+    "Callbacks", "Callers", "Groups", "Gatherings", "Validation", "Assembly", "Uploads", "Limits",
 )  # fmt: skip
 """ARCHITECTURE.md's that a world can show (who sees which rows is for the API's tests), and the design's besides."""
 
@@ -89,7 +89,7 @@ def test_among_the_worlds_is_every_kind_of_weather() -> None:
     assert {"s3", "dynamodb", "sagemaker"} <= throttled <= set(SERVICES)
     assert {world.function_seconds for world in worlds} > {900}
     for name in ("signals", "jumps", "deploy_at", "grouped", "extended", "cancel_group_at",
-                 "credits", "reorders", "in_chunks"):  # fmt: skip
+                 "credits", "reorders", "in_chunks", "tokens_max"):  # fmt: skip
         assert any(getattr(world, name) for world in worlds), name
     plans = [plan for world in worlds for plan in world.batches]
     for name in ("cancel_at", "dropped", "uploaded", "delete_input_at", "is_read"):

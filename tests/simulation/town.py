@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from offpeak.core.account import Account, Billing
+from offpeak.core.account import Account, Billing, Limits
 from offpeak.core.batch import Batch
 from offpeak.core.delivery import AttemptAsk
 from offpeak.core.errors import Unavailable
@@ -50,21 +51,23 @@ class Town(Weather):
         super().__init__(scenario)
         # In calm weather time passes when all wait for it, so that no lease runs out beside a living worker.
         self._haste = 0.0 if scenario.is_calm else 0.005
-        self.history = History(self.memory)
+        self.history = History(self.memory, scenario.tokens_max)
+        limits = Limits(enqueued_tokens_max=scenario.tokens_max or None)
+        accounts = {name: replace(each, limits=limits) for name, each in ACCOUNTS.items()}
         for name in ("webhooks", "deliveries", "secrets", "destinations"):
             self.ports[name] = Port(name, getattr(self.memory, name), self)
         self.ports["multipart"] = _Multipart(self)
         self.instances = Instances(self, is_slow=scenario.is_calm)
         self.worker = self.instances  # type: ignore[assignment]  # works orders just so
-        self.callers = Callers(self, ACCOUNTS)
+        self.callers = Callers(self, accounts)
         self._asks_posted = 0
         self._announced = 0
         self._requeued_at = 0.0
-        self._settle_town()
+        self._settle_town(accounts.values())
 
-    def _settle_town(self) -> None:
+    def _settle_town(self, accounts: Collection[Account]) -> None:
         now = int(self.memory.clock.now())
-        for account in ACCOUNTS.values():
+        for account in accounts:
             webhook = Webhook(
                 id=f"whe_{account.name}", account_id=account.id, name="ops", url=f"{RECEIVER}/{account.name}",
                 event_types=EVENT_TYPES, secret_hint="whsec_…", created_at=now, updated_at=now,
@@ -81,7 +84,7 @@ class Town(Weather):
             "silent at first": [Unavailable("No answer.")] * 3,
         }
         at_first = answers[self.scenario.receiver]
-        for account in ACCOUNTS.values():
+        for account in accounts:
             url = f"{RECEIVER}/{account.name}"
             self.memory.destinations.answers[url] = [*at_first, Answer(status_code=200)]
         self.memory.destinations.answers[RECEIVER] = [*at_first, Answer(status_code=200)]
