@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from aws_cdk import App, Stack
@@ -29,7 +30,14 @@ class Synthesised:
     templates: Mapping[str, Template]
 
     def json(self, part: str) -> Mapping[str, Any]:
-        return self.templates[part].to_json()
+        """Fetched from the CDK's process once: it comes through a pipe, and rights ask for it often."""
+        if part not in self._fetched:
+            self._fetched[part] = self.templates[part].to_json()
+        return self._fetched[part]
+
+    @cached_property
+    def _fetched(self) -> dict[str, Mapping[str, Any]]:
+        return {}
 
     @property
     def inference(self) -> Mapping[str, Template]:
