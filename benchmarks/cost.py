@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.aws_calls import Call
@@ -50,6 +51,8 @@ from benchmarks.cost_work import run_batch, send_requests
 from benchmarks.dynamo_units import row_bytes
 from benchmarks.prices import DATE, PRICES
 from infra.storage import WORK_DAYS
+from offpeak.core.account import Limits
+from offpeak.core.throttle import Bucket
 from offpeak.local.cloud import STAGE
 from offpeak.local.processes import leave_on_signals
 from offpeak.worker.settings import WorkerSettings
@@ -154,15 +157,23 @@ def measure_shards(
 
 
 def measure_sending(meter: Meter) -> Bill:
-    """What the API does for one request: it takes it, and gives its result."""
+    """What the API does for one request: it takes it, and gives its result. Leases of the throttle are reckoned: how
+    many there are is a matter of how fast the calls follow each other, and here they are slow."""
     few, many = REQUESTS
     send_requests(meter, few)
     bills = []
     for number in REQUESTS:
         sample = meter.sample(lambda n=number: send_requests(meter, n))  # type: ignore[misc]
-        bills.append(meter.bill(sample))
+        bills.append(meter.bill(without_leases(sample)))
         print(f"  {number} stand-alone requests: {len(sample.calls)} calls", flush=True)
-    return difference(bills[0], bills[1], many - few, {"api"})
+    request = difference(bills[0], bills[1], many - few, {"api"})
+    leases = request["api", "api"] / Bucket(Limits().requests_per_second).lease
+    return added(request, {("api", "dynamodb_write"): leases})
+
+
+def without_leases(sample: Sample) -> Sample:
+    calls = [c for c in sample.calls if all(unit.table != "throttles" for unit in c.units)]
+    return replace(sample, calls=calls)
 
 
 def measure_gathering() -> Bill:
